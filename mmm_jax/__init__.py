@@ -1,0 +1,43 @@
+"""Bayesian marketing-mix models on JAX: from a table of spend and sales to a budget plan."""
+
+from mmm_jax.data import datasets, synthetic
+from mmm_jax.data.panel import Panel
+from mmm_jax.data.scaling import Scales
+from mmm_jax.errors import (
+    ConfigError,
+    ConvergenceWarning,
+    DatasetError,
+    ExtrapolationWarning,
+    InfeasibleError,
+    MMMError,
+    PanelError,
+    PlanError,
+    PredictionError,
+    SamplingError,
+    SpecError,
+    StoreError,
+)
+from mmm_jax.analysis.scores import coverage, crps, mape, nrmse, r2, score_table
+from mmm_jax.fitting.fit import fit
+from mmm_jax.fitting.labels import interval
+from mmm_jax.fitting.posterior import Fit
+from mmm_jax.fitting.prior import sample_prior
+from mmm_jax.model.components import (
+    BinomialAdstock,
+    DelayedAdstock,
+    GeometricAdstock,
+    HillSaturation,
+    LinearTrend,
+    LogisticSaturation,
+    MichaelisMentenSaturation,
+    NoAdstock,
+    NoSaturation,
+    PiecewiseTrend,
+    RootSaturation,
+    TanhSaturation,
+    WeibullCDFAdstock,
+    WeibullPDFAdstock,
+)
+from mmm_jax.model.likelihoods import LogNormal, Normal, StudentT, TruncatedNormal
+from mmm_jax.model.priors import SpendShare, gamma_from_moments
+from mmm_jax.model.spec import ModelSpec

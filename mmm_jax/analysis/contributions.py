@@ -1,0 +1,54 @@
+"""What every component brought, in units of the target."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mmm_jax.model.components import Params
+from mmm_jax.model.mmm import MMM
+
+Contributions = dict[str, Array]
+
+
+def contributions(model: MMM, params: Params) -> Contributions:
+    """Contribution of each component per period, for one draw.
+
+    With an additive likelihood they are the terms of the mean in units of the target, and sum to it exactly. With a
+    log link, the contribution of a component is what would be lost without it, all others as they are; the intercept
+    stands for the level without any other component, and `interaction` is what the components bring only together, so
+    that the sum is the mean again.
+
+    Returns:
+        `intercept`, `seasonality`, `trend` of shape (time,), `media` (channel, time), `controls` (control, time) and,
+        with a log link, `interaction` (time,).
+    """
+    parts = {"media": model.media_effects(params), **model.baseline_parts(params)}
+    parts["intercept"] = jnp.broadcast_to(parts["intercept"], parts["seasonality"].shape)
+    if model.likelihood.additive:
+        return {name: model.target_scale * part for name, part in parts.items()}
+    return _counterfactual(model, params, parts)
+
+
+def outcome(model: MMM, params: Params, key: Array) -> dict[str, Array]:
+    """One draw `y` of the target and its expected value `mean` per period, in units of the target."""
+    mu = model.mean(params)
+    drawn = model.likelihood.distribution(mu, params).sample(key)
+    return {"y": model.target_scale * drawn, "mean": model.expectation(mu, params)}
+
+
+def channel_totals(model: MMM, params: Params, rows: Float[Array, " time"]) -> Float[Array, " channel"]:
+    """Contribution of each channel summed over the rows whose weight in `rows` is 1."""
+    return contributions(model, params)["media"] @ rows
+
+
+def component_totals(model: MMM, params: Params) -> Contributions:
+    """Contribution of each component summed over all rows."""
+    return {name: part.sum(axis=-1) for name, part in contributions(model, params).items()}
+
+
+def _counterfactual(model: MMM, params: Params, parts: Contributions) -> Contributions:
+    mu = sum(part.sum(axis=0) if part.ndim == 2 else part for part in parts.values())
+    mean = model.expectation(mu, params)
+    found = {name: mean - model.expectation(mu - part, params) for name, part in parts.items()}
+    found["intercept"] = model.expectation(parts["intercept"], params)
+    total = sum(part.sum(axis=0) if part.ndim == 2 else part for part in found.values())
+    return {**found, "interaction": mean - total}

@@ -1,0 +1,49 @@
+"""Mapping a function of one draw over thousands: jitted, without a Python loop, in chunks sized to memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from mmm_jax.model.components import Params
+from mmm_jax.model.mmm import MMM
+
+CHUNK_BYTES = 64 * 2**20
+"""Memory that the intermediates of one chunk of draws may take."""
+
+_WORKSPACE_FACTOR = 4
+"""Intermediates per byte of result, a bound found by looking at the compiled programs' temporary memory."""
+
+
+def over_draws(function: Callable[..., Any], model: MMM, draws: Params, *arguments: Any, each: Any = None) -> Any:
+    """`function(model, draw, *arguments)` for every draw.
+
+    Args:
+        function: a module-level function of the model, one draw, then `each` (if given) and `arguments`.
+        model: the model; an argument of the compiled program, like all arrays.
+        draws: arrays with the draws as first axis.
+        arguments: further arrays, the same for every draw.
+        each: further arrays with the draws as first axis, such as keys.
+
+    Returns:
+        The function's result with the draws as first axis, as NumPy arrays.
+    """
+    first = jax.tree.map(lambda values: values[0], (draws, each))
+    shapes = eqx.filter_eval_shape(_one, function, model, first, arguments)
+    bytes_per_draw = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    working = max(bytes_per_draw, model.windows.size * model.windows.dtype.itemsize) * _WORKSPACE_FACTOR
+    count = jax.tree.leaves(draws)[0].shape[0]
+    chunk = int(np.clip(CHUNK_BYTES // working, 1, count))
+    return jax.tree.map(np.asarray, _mapped(function, model, (draws, each), arguments, chunk))
+
+
+@eqx.filter_jit
+def _mapped(function: Callable[..., Any], model: MMM, mapped: Any, arguments: Any, chunk: int) -> Any:
+    return jax.lax.map(lambda one: _one(function, model, one, arguments), mapped, batch_size=chunk)
+
+
+def _one(function: Callable[..., Any], model: MMM, mapped: Any, arguments: Any) -> Any:
+    draw, each = mapped
+    return function(model, draw, *(() if each is None else (each,)), *arguments)

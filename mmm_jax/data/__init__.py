@@ -1,0 +1,1 @@
+"""From a table to a validated, labelled, immutable panel and its scales."""

@@ -1,0 +1,115 @@
+"""Regular calendars: which frequency a column of dates has, and which dates come next."""
+
+from enum import StrEnum
+
+import numpy as np
+
+from mmm_jax.errors import PanelError
+
+Dates = np.ndarray
+"""One-dimensional `datetime64[D]`, increasing."""
+
+
+class Frequency(StrEnum):
+    """How far apart the rows of a panel are."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+    @property
+    def period(self) -> str:
+        """The word for one row: day, week or month."""
+        return {"daily": "day", "weekly": "week", "monthly": "month"}[self.value]
+
+
+_STEP_DAYS = {Frequency.DAILY: 1, Frequency.WEEKLY: 7}
+
+
+def infer_frequency(dates: Dates) -> Frequency:
+    """Frequency of increasing dates without duplicates.
+
+    Raises:
+        PanelError: a gap, an irregular step, or a step that is none of day, week, month; names the first odd dates.
+    """
+    if len(dates) < 2:
+        raise PanelError(f"At least 2 rows are needed to tell the frequency, got {len(dates)}. Add the missing rows.")
+    frequency = _likely_frequency(dates)
+    expected = dates_after(dates[0], len(dates) - 1, frequency, month_end=_all_month_ends(dates))
+    wrong = np.flatnonzero(dates[1:] != expected)
+    if len(wrong):
+        _raise_irregular(dates, expected, int(wrong[0]), frequency)
+    return frequency
+
+
+def dates_after(last: np.datetime64, count: int, frequency: Frequency, *, month_end: bool = False) -> Dates:
+    """The `count` dates that follow `last` at this frequency.
+
+    Args:
+        last: the date before the first one returned.
+        count: how many dates.
+        frequency: step between dates.
+        month_end: monthly dates stand at the end of their months.
+    """
+    steps = np.arange(1, count + 1)
+    if frequency in _STEP_DAYS:
+        return last + steps * np.timedelta64(_STEP_DAYS[frequency], "D")
+    month = last.astype("datetime64[M]")
+    if month_end:
+        return (month + steps + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
+    day_of_month = last - month.astype("datetime64[D]")
+    return (month + steps).astype("datetime64[D]") + day_of_month
+
+
+def continues(previous: Dates, new: Dates, frequency: Frequency) -> bool:
+    """Whether the new dates start in the period right after the previous ones end."""
+    return bool(new[0] == next_dates(previous, 1, frequency)[0])
+
+
+def next_dates(dates: Dates, count: int, frequency: Frequency) -> Dates:
+    """The `count` dates that follow a regular run of dates."""
+    return dates_after(dates[-1], count, frequency, month_end=_all_month_ends(dates))
+
+
+def day_of_year(dates: Dates) -> np.ndarray:
+    """Day of the calendar year, 1 to 366."""
+    first = dates.astype("datetime64[Y]").astype("datetime64[D]")
+    return (dates - first).astype(int) + 1
+
+
+def _likely_frequency(dates: Dates) -> Frequency:
+    """The frequency of the commonest step: a few gaps or shifted rows do not hide what the table should have been."""
+    step = int(np.bincount(np.diff(dates).astype(int)).argmax())
+    for frequency, days in _STEP_DAYS.items():
+        if step == days:
+            return frequency
+    if 28 <= step <= 31:
+        return Frequency.MONTHLY
+    raise PanelError(
+        f"Rows must be daily, weekly or monthly, but the commonest step between two dates is {step} days "
+        f"({dates[0]} to {dates[-1]}). Aggregate the table to one of these frequencies, or add the missing rows."
+    )
+
+
+def _all_month_ends(dates: Dates) -> bool:
+    return bool(np.all((dates + 1).astype("datetime64[M]") != dates.astype("datetime64[M]")))
+
+
+def _raise_irregular(dates: Dates, expected: Dates, index: int, frequency: Frequency) -> None:
+    found, wanted = dates[index + 1], expected[index]
+    missing = _periods_between(dates[0], dates[-1], frequency) + 1 - len(dates)
+    if found > wanted and missing > 0:
+        raise PanelError(
+            f"Dates must have no gaps, but {missing} {frequency} rows are missing; the first: {wanted} "
+            f"(after {dates[index]} comes {found}). Add the rows; spend of 0 is written as 0."
+        )
+    raise PanelError(
+        f"Dates must be regular, but after {dates[index]} comes {found} where {wanted} was expected ({frequency} rows). "
+        "Move the row to its period, or aggregate the table."
+    )
+
+
+def _periods_between(first: np.datetime64, last: np.datetime64, frequency: Frequency) -> int:
+    if frequency is Frequency.MONTHLY:
+        return int((last.astype("datetime64[M]") - first.astype("datetime64[M]")).astype(int))
+    return int((last - first).astype(int)) // _STEP_DAYS[frequency]

@@ -1,0 +1,191 @@
+"""One function per rule that a table must keep. Each raises a `PanelError` that names column, date and value."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmm_jax.errors import PanelError
+
+
+def check_is_table(frame: object) -> None:
+    """The input is a DataFrame with at least one row."""
+    if not isinstance(frame, pd.DataFrame):
+        raise PanelError(f"A pandas DataFrame is needed, got {type(frame).__name__}. Wrap it as pandas.DataFrame(...).")
+    if len(frame) == 0:
+        raise PanelError("The table is empty: it has columns but no rows. Check the filter or the file that made it.")
+
+
+def check_roles(date: str, target: str | None, channels: Sequence[str], controls: Sequence[str]) -> None:
+    """Every column has one role, and there is at least one channel."""
+    if not channels:
+        raise PanelError("At least one channel is needed; `channels` is empty.")
+    roles = {"date": [date], "target": [] if target is None else [target], "channel": channels, "control": controls}
+    seen: dict[str, str] = {}
+    for role, columns in roles.items():
+        for column in columns:
+            if not isinstance(column, str):
+                raise PanelError(f"Column names must be strings, got {column!r} as a {role}.")
+            if column in seen:
+                raise PanelError(
+                    f"Column {column!r} is given twice: as {seen[column]} and as {role}. Give every column one role."
+                )
+            seen[column] = role
+
+
+def check_columns_exist(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Every named column stands in the table, once."""
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise PanelError(
+            f"{len(missing)} columns are missing from the table: {_listed(missing)}. It has: {_listed(list(frame.columns))}."
+        )
+    twice = [column for column in columns if int((frame.columns == column).sum()) > 1]
+    if twice:
+        raise PanelError(f"Column {twice[0]!r} stands in the table more than once. Rename or drop the copies.")
+
+
+def parse_dates(column: pd.Series) -> np.ndarray:
+    """Dates of the rows as `datetime64[D]`.
+
+    Raises:
+        PanelError: a cell that is no date, is missing, or has a time of day.
+    """
+    name = column.name
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.to_timestamp()
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        raise PanelError(
+            f"Dates in column {name!r} must be dates or text such as 2024-01-31, but it holds numbers; "
+            f"the first is {column.iloc[0]!r}. Convert them with pandas.to_datetime and the right format."
+        )
+    parsed = _to_datetime(column)
+    bad = np.flatnonzero(parsed.isna().to_numpy())
+    if len(bad):
+        raise PanelError(
+            f"{len(bad)} dates in column {name!r} cannot be read; the first is in row {bad[0]}: "
+            f"got {_shown(column.iloc[bad[0]])}. Write dates as 2024-01-31."
+        )
+    _check_whole_days(parsed, name)
+    return parsed.to_numpy().astype("datetime64[D]")
+
+
+def check_unique_dates(dates: np.ndarray) -> None:
+    """No date stands twice. `dates` are sorted."""
+    twice = np.flatnonzero(dates[1:] == dates[:-1])
+    if len(twice):
+        raise PanelError(
+            f"{len(twice)} dates stand in the table more than once; the first is {dates[twice[0]]}. "
+            "Add the rows of one date up, or keep one of them."
+        )
+
+
+def to_numbers(column: pd.Series, dates: np.ndarray) -> np.ndarray:
+    """The column as float64.
+
+    Raises:
+        PanelError: a cell that is not a number; names it.
+    """
+    dtype = column.dtype
+    if pd.api.types.is_complex_dtype(dtype):
+        raise PanelError(f"Column {column.name!r} must hold real numbers, but its dtype is {dtype}.")
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    for value, date in zip(column, dates, strict=True):
+        if not isinstance(value, (int, float, np.number)) and not _is_missing(value):
+            raise PanelError(
+                f"Column {column.name!r} must hold numbers, but its dtype is {dtype}; "
+                f"the first cell that is none is on {date}: got {_shown(value)}. Convert the column to numbers."
+            )
+    return _object_to_numbers(column)
+
+
+def check_finite(values: np.ndarray, dates: np.ndarray, column: str) -> None:
+    """No cell is missing or infinite."""
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise PanelError(
+            f"Column {column!r} must be finite, but {len(bad)} cells are not; the first is on {dates[bad[0]]}: "
+            f"got {values[bad[0]]}. Fill it with what happened; spend that did not take place is 0."
+        )
+
+
+def check_spend_not_negative(values: np.ndarray, dates: np.ndarray, column: str) -> None:
+    """Spend is at least 0."""
+    bad = np.flatnonzero(values < 0)
+    if len(bad):
+        raise PanelError(
+            f"Spend must be non-negative, but {len(bad)} cells are not; the first is channel {column!r}, "
+            f"{dates[bad[0]]}: got {values[bad[0]]}. If these are refunds, net them against the period they belong to."
+        )
+
+
+def check_channel_varies(values: np.ndarray, dates: np.ndarray, column: str) -> None:
+    """A channel's spend is not the same in every row: nothing could be learnt from it."""
+    if values.min() == values.max():
+        what = "0" if values[0] == 0 else f"{values[0]}, the same in every row"
+        raise PanelError(
+            f"Channel {column!r} is constant from {dates[0]} to {dates[-1]}: its spend is {what}. "
+            "Its effect cannot be told from the intercept: leave the channel out, or take a longer period."
+        )
+
+
+def check_target_varies(values: np.ndarray, dates: np.ndarray, column: str) -> None:
+    """The target is not the same in every row."""
+    if values.min() == values.max():
+        raise PanelError(
+            f"Target {column!r} is constant from {dates[0]} to {dates[-1]}: it is {values[0]} in every row. "
+            "There is nothing to explain: check the column."
+        )
+
+
+def check_rows_cover_window(rows: int, l_max: int) -> None:
+    """The panel is at least as long as the adstock window."""
+    if rows < l_max:
+        raise PanelError(
+            f"The adstock window has l_max={l_max} periods, but the panel only {rows} rows. "
+            "Take a longer panel or a smaller l_max."
+        )
+
+
+def _to_datetime(column: pd.Series) -> pd.Series:
+    try:
+        parsed = pd.to_datetime(column, errors="coerce")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise PanelError(
+            f"Dates in column {column.name!r} cannot be read, the first is {_shown(column.iloc[0])}: {error}. "
+            "Write dates as 2024-01-31, without mixing time zones."
+        ) from error
+    if not pd.api.types.is_datetime64_any_dtype(parsed.dtype):
+        raise PanelError(f"Dates in column {column.name!r} cannot be read; the first is {_shown(column.iloc[0])}.")
+    return parsed.dt.tz_localize(None)
+
+
+def _check_whole_days(parsed: pd.Series, name: object) -> None:
+    odd = np.flatnonzero((parsed != parsed.dt.normalize()).to_numpy())
+    if len(odd):
+        raise PanelError(
+            f"Dates in column {name!r} must be whole days, but {len(odd)} have a time of day; "
+            f"the first: {parsed.iloc[odd[0]]}. Aggregate the table to days, weeks or months."
+        )
+
+
+def _object_to_numbers(column: pd.Series) -> np.ndarray:
+    try:
+        return np.array([np.nan if _is_missing(value) else float(value) for value in column])
+    except (OverflowError, TypeError, ValueError) as error:
+        raise PanelError(f"Column {column.name!r} must hold numbers: {error}.") from error
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _listed(names: Sequence[object]) -> str:
+    shown = ", ".join(repr(name) for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -1,0 +1,220 @@
+"""The panel: a validated table of spend, controls and outcome, immutable, time as the last axis."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from mmm_jax.data import checks
+from mmm_jax.data.calendar import Frequency, day_of_year, infer_frequency
+from mmm_jax.errors import PanelError
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Spend, controls and outcome of one market over regular dates.
+
+    Built by `Panel.from_frame`, which checks the table. All arrays are read-only.
+
+    Attributes:
+        dates: `datetime64[D]`, shape (time,), regular and increasing.
+        spend: shape (channel, time), in currency per period, at least 0.
+        controls: shape (control, time), in the units of the table.
+        target: shape (time,), in its own units; `None` where the outcome is not known yet.
+        channels: names of the channels.
+        control_names: names of the controls.
+        target_name: name of the target.
+        frequency: step between the dates.
+    """
+
+    dates: np.ndarray
+    spend: np.ndarray
+    controls: np.ndarray
+    target: np.ndarray | None
+    channels: tuple[str, ...]
+    control_names: tuple[str, ...]
+    target_name: str
+    frequency: Frequency
+
+    def __post_init__(self) -> None:
+        for array in (self.dates, self.spend, self.controls, self.target):
+            if array is not None:
+                array.setflags(write=False)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        date: str,
+        target: str | None,
+        channels: Sequence[str],
+        controls: Sequence[str] = (),
+    ) -> Self:
+        """Panel from a table with one row per period; rows may come in any order.
+
+        Args:
+            frame: the table. It is not changed.
+            date: column of dates.
+            target: column of the outcome; `None` for a table of planned spend whose outcome is not known yet. Then
+                channels may be constant or zero.
+            channels: columns of spend, in currency per period.
+            controls: columns of control variables.
+
+        Raises:
+            PanelError: a rule of `mmm_jax.data.checks` is broken; the message names column, date and value.
+
+        Example:
+            >>> frame = pd.DataFrame({"week": ["2024-01-01", "2024-01-08"], "sales": [5.0, 7.0], "tv": [1.0, 2.0]})
+            >>> Panel.from_frame(frame, date="week", target="sales", channels=["tv"]).frequency.value
+            'weekly'
+        """
+        checks.check_is_table(frame)
+        checks.check_roles(date, target, channels, controls)
+        checks.check_columns_exist(frame, [date, *([] if target is None else [target]), *channels, *controls])
+        dates = checks.parse_dates(frame[date])
+        order = np.argsort(dates, kind="stable")
+        dates = dates[order]
+        checks.check_unique_dates(dates)
+
+        def numbers(column: str) -> np.ndarray:
+            values = checks.to_numbers(frame[column].iloc[order], dates)
+            checks.check_finite(values, dates, column)
+            return values
+
+        spend = _stacked([numbers(channel) for channel in channels], len(dates))
+        for channel, row in zip(channels, spend, strict=True):
+            checks.check_spend_not_negative(row, dates, channel)
+        outcome = None if target is None else numbers(target)
+        frequency = infer_frequency(dates)
+        if outcome is not None:
+            checks.check_target_varies(outcome, dates, str(target))
+            for channel, row in zip(channels, spend, strict=True):
+                checks.check_channel_varies(row, dates, channel)
+        return cls(
+            dates=dates,
+            spend=spend,
+            controls=_stacked([numbers(control) for control in controls], len(dates)),
+            target=outcome,
+            channels=tuple(channels),
+            control_names=tuple(controls),
+            target_name=target or "target",
+            frequency=frequency,
+        )
+
+    def __len__(self) -> int:
+        """Number of periods."""
+        return len(self.dates)
+
+    def __repr__(self) -> str:
+        """One line: what the panel holds."""
+        return (
+            f"Panel({len(self)} {self.frequency} rows, {self.dates[0]} to {self.dates[-1]}, "
+            f"{len(self.channels)} channels, {len(self.control_names)} controls, target {self.target_name!r})"
+        )
+
+    @property
+    def day_of_year(self) -> np.ndarray:
+        """Calendar day of the year of each row, 1 to 366."""
+        return day_of_year(self.dates)
+
+    def take(self, rows: slice) -> Self:
+        """The panel of a run of rows. They are not checked again: a channel may be silent in a short window."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("dates", "spend", "controls", "target"):
+            values[name] = None if values[name] is None else values[name][..., rows]
+        return type(self)(**values)
+
+    def split(self, last_training_date: str | np.datetime64) -> tuple[Self, Self]:
+        """Training panel up to and including the date, and the panel of all rows after it.
+
+        Raises:
+            PanelError: the date cannot be read, or one of the two parts would be empty.
+        """
+        try:
+            cut = np.datetime64(last_training_date, "D")
+        except (ValueError, TypeError) as error:
+            raise PanelError(f"The split date {last_training_date!r} cannot be read. Write it as 2024-01-31.") from error
+        count = int(np.sum(self.dates <= cut))
+        if count in (0, len(self)):
+            raise PanelError(
+                f"Splitting at {cut} leaves no rows on one side: the panel has {self.dates[0]} to {self.dates[-1]}."
+            )
+        return self.take(slice(None, count)), self.take(slice(count, None))
+
+    def with_spend(self, spend: np.ndarray) -> Self:
+        """The same panel with other spend, shape (channel, time)."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if np.shape(spend) != self.spend.shape:
+            raise PanelError(f"Spend must have the shape {self.spend.shape} (channel, time), got {np.shape(spend)}.")
+        return type(self)(**{**values, "spend": np.array(spend, float)})
+
+    def to_frame(self) -> pd.DataFrame:
+        """The panel as a table again, with the dates as index."""
+        columns = dict(zip(self.channels, self.spend, strict=True))
+        columns |= dict(zip(self.control_names, self.controls, strict=True))
+        if self.target is not None:
+            columns = {self.target_name: self.target, **columns}
+        return pd.DataFrame(columns, index=pd.DatetimeIndex(self.dates, name="date"))
+
+    def describe(self) -> pd.DataFrame:
+        """First look at the channels.
+
+        Returns:
+            One row per channel: `total` spend and `mean` per period in currency, `spend_share`, `correlation` with the
+            target (NaN without one), `zero_share` of periods without spend, and the variance inflation factor `vif`
+            among the channels: above about 5, the data alone hardly tell the channel from the others.
+        """
+        total = self.spend.sum(axis=1)
+        return pd.DataFrame(
+            {
+                "total": total,
+                "mean": self.spend.mean(axis=1),
+                "spend_share": total / total.sum() if total.sum() > 0 else np.nan,
+                "correlation": _correlation_with(self.spend, self.target),
+                "zero_share": (self.spend == 0).mean(axis=1),
+                "vif": variance_inflation(self.spend),
+            },
+            index=pd.Index(self.channels, name="channel"),
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 of names and values: equal panels have equal fingerprints."""
+        digest = hashlib.sha256(repr((self.channels, self.control_names, self.target_name, self.frequency.value)).encode())
+        for array in (self.dates.astype("int64"), self.spend, self.controls, self.target):
+            digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def variance_inflation(spend: np.ndarray) -> np.ndarray:
+    """Variance inflation factor of each row given the others, `1 / (1 - R^2)`; infinite for collinear rows.
+
+    Args:
+        spend: shape (channel, time).
+    """
+    centred = spend - spend.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(centred, axis=1)
+    factors = np.full(len(spend), np.nan)
+    for index in np.flatnonzero(norms > 0):
+        others = np.delete(centred, index, axis=0).T
+        residual = centred[index]
+        if others.shape[1]:
+            residual = residual - others @ np.linalg.lstsq(others, residual, rcond=None)[0]
+        unexplained = float(residual @ residual) / norms[index] ** 2
+        factors[index] = 1 / unexplained if unexplained > 1e-12 else np.inf
+    return factors
+
+
+def _correlation_with(spend: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+    if target is None:
+        return np.full(len(spend), np.nan)
+    centred, outcome = spend - spend.mean(axis=1, keepdims=True), target - target.mean()
+    norms = np.linalg.norm(centred, axis=1) * np.linalg.norm(outcome)
+    return np.divide(centred @ outcome, norms, out=np.full(len(spend), np.nan), where=norms > 0)
+
+
+def _stacked(rows: list[np.ndarray], width: int) -> np.ndarray:
+    return np.stack(rows) if rows else np.empty((0, width))

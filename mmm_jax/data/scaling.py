@@ -1,0 +1,80 @@
+"""The scales that a model works in: part of the fitted artefact, reusable so that priors do not move."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from mmm_jax.data.panel import Panel
+from mmm_jax.errors import PanelError
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """What spend, target and controls are divided by.
+
+    Attributes:
+        channel: currency per period, shape (channel,).
+        target: units of the target.
+        control_location: subtracted from the controls, shape (control,); 0 unless standardised.
+        control_scale: divides the controls, shape (control,); 1 unless standardised.
+    """
+
+    channel: np.ndarray
+    target: float
+    control_location: np.ndarray
+    control_scale: np.ndarray
+
+    @classmethod
+    def from_panel(cls, panel: Panel, *, standardize_controls: bool = False) -> Self:
+        """Largest spend per channel and largest absolute target over the rows of the panel.
+
+        Raises:
+            PanelError: a scale is 0; names the channel or the target.
+        """
+        if panel.target is None:
+            raise PanelError("A panel without a target has no target scale. Give `target=` to `Panel.from_frame`.")
+        channel = panel.spend.max(axis=1)
+        for name, scale in zip(panel.channels, channel, strict=True):
+            if scale == 0:
+                raise PanelError(f"Channel {name!r} has no spend in the training rows, so that it has no scale. Leave it out.")
+        target = float(np.abs(panel.target).max())
+        if target == 0:
+            raise PanelError(f"Target {panel.target_name!r} is 0 in all training rows, so that it has no scale.")
+        count = len(panel.control_names)
+        location, spread = np.zeros(count), np.ones(count)
+        if standardize_controls and count:
+            location, spread = panel.controls.mean(axis=1), panel.controls.std(axis=1)
+            spread = np.where(spread > 0, spread, 1.0)
+        return cls(channel, target, location, spread)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON."""
+        return {
+            "channel": self.channel.tolist(),
+            "target": self.target,
+            "control_location": self.control_location.tolist(),
+            "control_scale": self.control_scale.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        return cls(
+            np.asarray(values["channel"], float),
+            float(values["target"]),
+            np.asarray(values["control_location"], float),
+            np.asarray(values["control_scale"], float),
+        )
+
+    def check_fits(self, panel: Panel) -> None:
+        """Raise a `PanelError` unless there is one positive scale per channel and one per control of the panel."""
+        if len(self.channel) != len(panel.channels) or len(self.control_scale) != len(panel.control_names):
+            raise PanelError(
+                f"The scales are for {len(self.channel)} channels and {len(self.control_scale)} controls, "
+                f"the panel has {len(panel.channels)} and {len(panel.control_names)}."
+            )
+        values = np.concatenate([self.channel, [self.target], self.control_scale])
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            raise PanelError("All scales must be positive and finite.")

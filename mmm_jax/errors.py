@@ -1,0 +1,73 @@
+"""Every error and warning that the package raises on purpose.
+
+```
+MMMError
+├── PanelError            the table of spend, controls and outcome is not usable
+│   └── PredictionError   the new table does not continue the one that was fitted
+├── SpecError             a choice in the model specification is unknown or contradictory
+├── SamplingError         the sampler could not start
+├── PlanError             the planning problem is not well posed
+│   └── InfeasibleError   its constraints exclude each other
+├── ConfigError           a configuration file is wrong; names the key and the line
+├── StoreError            a saved fit cannot be written or read
+└── DatasetError          a public data set cannot be had
+
+MMMWarning
+├── ConvergenceWarning    the draws should not be trusted yet
+└── ExtrapolationWarning  an answer far outside of what the data showed
+```
+
+`MMMError` derives from `ValueError`: each of these says that something handed in was not usable.
+"""
+
+
+class MMMError(ValueError):
+    """Base of the package's errors: catch this one to catch them all."""
+
+
+class PanelError(MMMError):
+    """The table is not usable; the message names the column, the date and the value."""
+
+
+class PredictionError(PanelError):
+    """The new panel does not continue the one that was fitted."""
+
+
+class SpecError(MMMError):
+    """A model choice is unknown, contradictory or does not fit the panel."""
+
+
+class SamplingError(MMMError):
+    """The sampler found no point from which it could start."""
+
+
+class PlanError(MMMError):
+    """A planning problem is not well posed."""
+
+
+class InfeasibleError(PlanError):
+    """No plan satisfies all constraints; the message names those that clash."""
+
+
+class ConfigError(MMMError):
+    """A configuration file is wrong; the message names the key and the line."""
+
+
+class StoreError(MMMError):
+    """A fit cannot be saved to, or loaded from, the given place."""
+
+
+class DatasetError(MMMError):
+    """A public data set is neither in the local folder nor reachable."""
+
+
+class MMMWarning(UserWarning):
+    """Base of the package's warnings."""
+
+
+class ConvergenceWarning(MMMWarning):
+    """The sampler's diagnostics say that the draws should not be trusted yet."""
+
+
+class ExtrapolationWarning(MMMWarning):
+    """An answer rests on spend far outside of what was observed."""

@@ -1,0 +1,1 @@
+"""Verbs that join model and inference: fit, sample the prior, save, load."""

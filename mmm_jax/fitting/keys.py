@@ -1,0 +1,17 @@
+"""Randomness by explicit keys; the public verbs also take a seed."""
+
+import jax
+
+Key = int | jax.Array
+"""A seed or a JAX random key."""
+
+
+def as_key(key: Key) -> jax.Array:
+    """The JAX key of a seed, or the key itself.
+
+    Raises:
+        TypeError: neither an integer nor a key.
+    """
+    if isinstance(key, bool) or not isinstance(key, (int, jax.Array)):
+        raise TypeError(f"`key` must be an integer or a JAX random key, got {type(key).__name__}.")
+    return jax.random.key(key) if isinstance(key, int) else key

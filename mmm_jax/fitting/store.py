@@ -1,0 +1,149 @@
+"""Saving and loading: one Zarr folder or NetCDF file, without pickle, the same numbers elsewhere."""
+
+import json
+import shutil
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from mmm_jax.data.calendar import Frequency
+from mmm_jax.data.panel import Panel
+from mmm_jax.data.scaling import Scales
+from mmm_jax.errors import MMMError, StoreError
+from mmm_jax.fitting.labels import draw_coords
+from mmm_jax.inference.diagnostics import Diagnostics
+from mmm_jax.model.build import coordinates
+from mmm_jax.model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from mmm_jax.fitting.posterior import Fit
+
+FORMAT = "mmm_jax.fit"
+FORMAT_VERSION = 1
+
+
+def to_tree(fit: "Fit") -> xr.DataTree:
+    """The fit as a tree: /posterior, /sample_stats, /observed_data, /constant_data, and the choices as attributes."""
+    panel, labels = fit.panel, coordinates(fit.spec, fit.panel)
+    dates = {"date": panel.dates.astype("datetime64[ns]")}
+    names = {"channel": labels["channel"], "control": labels["control"]}
+    draws = draw_coords(next(iter(fit.draws.values())))
+    dims = fit.spec.parameter_dims
+    posterior = {name: (("chain", "draw", *dims[name]), values) for name, values in fit.draws.items()}
+    used = {dim for name in fit.draws for dim in dims[name]}
+    data = {"spend": (("channel", "date"), panel.spend), "controls": (("control", "date"), panel.controls)}
+    tree = xr.DataTree.from_dict(
+        {
+            "/posterior": xr.Dataset(posterior, {**draws, **{dim: labels[dim] for dim in labels if dim in used}}),
+            "/sample_stats": xr.Dataset({n: (("chain", "draw"), v) for n, v in fit.sample_stats.items()}, draws),
+            "/observed_data": xr.Dataset({panel.target_name: (("date",), panel.target)}, dates),
+            "/constant_data": xr.Dataset(data, {**dates, **names}),
+        }
+    )
+    tree.attrs.update(_attributes(fit))
+    return tree
+
+
+def save(fit: "Fit", path: Path, *, overwrite: bool) -> None:
+    """Write the fit; the place is only touched once everything is written beside it."""
+    kind = _kind(path)
+    if path.exists() and not overwrite:
+        raise StoreError(f"{path} exists already. Choose another path, or pass overwrite=True.")
+    if not path.parent.is_dir():
+        raise StoreError(f"The folder {path.parent} does not exist. Create it first.")
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        if kind == "zarr":
+            # Format 2 stores text in a way that every Zarr version reads; format 3 has not settled on one.
+            to_tree(fit).to_zarr(fresh, zarr_format=2, consolidated=True)
+        else:
+            to_tree(fit).to_netcdf(fresh, engine="h5netcdf")
+        _remove(path)
+        fresh.rename(path)
+    finally:
+        _remove(fresh)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The fields of a saved fit."""
+    kind = _kind(path)
+    if not path.exists():
+        raise StoreError(f"There is no fit at {path}.")
+    try:
+        with xr.open_datatree(path, engine="zarr" if kind == "zarr" else "h5netcdf") as tree:
+            loaded = tree.load()
+    except (OSError, KeyError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read as a fit: {error}") from error
+    if loaded.attrs.get("format") != FORMAT:
+        raise StoreError(f"{path} is not a fit that this package saved.")
+    if int(loaded.attrs["format_version"]) > FORMAT_VERSION:
+        raise StoreError(f"{path} was saved by a newer version of mmm_jax. Upgrade to read it.")
+    try:
+        return _fields(loaded)
+    except (KeyError, TypeError, json.JSONDecodeError, MMMError) as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+
+
+def _attributes(fit: "Fit") -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "mmm_jax_version": version("mmm-jax"),
+        "jax_version": version("jax"),
+        "spec": json.dumps(fit.spec.to_dict()),
+        "spec_hash": fit.spec.content_hash(),
+        "panel_fingerprint": fit.panel.fingerprint(),
+        "scales": json.dumps(fit.scales.to_dict()),
+        "diagnostics": json.dumps(fit.diagnostics.to_dict()),
+        "precision": fit.precision,
+        "frequency": fit.panel.frequency.value,
+        "target_name": fit.panel.target_name,
+        # Empty dimensions have no coordinate that a file would keep.
+        "channels": json.dumps(fit.panel.channels),
+        "controls": json.dumps(fit.panel.control_names),
+    }
+
+
+def _fields(tree: xr.DataTree) -> dict[str, Any]:
+    attrs, data = tree.attrs, tree["constant_data"]
+    panel = Panel(
+        dates=data["date"].to_numpy().astype("datetime64[D]"),
+        spend=np.ascontiguousarray(data["spend"].to_numpy()),
+        controls=np.ascontiguousarray(data["controls"].to_numpy()),
+        target=np.ascontiguousarray(tree["observed_data"][attrs["target_name"]].to_numpy()),
+        channels=tuple(json.loads(attrs["channels"])),
+        control_names=tuple(json.loads(attrs["controls"])),
+        target_name=attrs["target_name"],
+        frequency=Frequency(attrs["frequency"]),
+    )
+    if panel.fingerprint() != attrs["panel_fingerprint"]:
+        raise StoreError("the data do not match their fingerprint")
+    spec = ModelSpec.from_dict(json.loads(attrs["spec"]))
+    posterior, stats = tree["posterior"], tree["sample_stats"]
+    return {
+        "spec": spec,
+        "panel": panel,
+        "scales": Scales.from_dict(json.loads(attrs["scales"])),
+        "draws": {name: posterior[name].to_numpy() for name in spec.parameter_dims},
+        "sample_stats": {str(name): stats[name].to_numpy() for name in stats.data_vars},
+        "diagnostics": Diagnostics.from_dict(json.loads(attrs["diagnostics"])),
+        "precision": attrs["precision"],
+    }
+
+
+def _kind(path: Path) -> str:
+    kinds = {".zarr": "zarr", ".nc": "netcdf"}
+    if path.suffix not in kinds:
+        raise StoreError(f"A fit is saved as .zarr or .nc, got {path.name!r}.")
+    return kinds[path.suffix]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,65 @@
+"""Tables of a fit for people, as pandas DataFrames."""
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from mmm_jax.fitting.labels import interval
+from mmm_jax.inference.convergence import convergence_table, stacked
+from mmm_jax.kernels.numerics import precision_scope
+from mmm_jax.model.build import coordinates
+
+if TYPE_CHECKING:
+    from mmm_jax.fitting.posterior import Fit
+
+
+def parameter_table(fit: "Fit", prob: float) -> Any:
+    """One row per scalar parameter: where it is, how sure, and how well it was sampled."""
+    names = scalar_names(fit)
+    values = xr.DataArray(stacked(fit.draws), dims=("chain", "draw", "parameter"), coords={"parameter": names})
+    quality = convergence_table(fit.draws).rename_dims(scalar="parameter")
+    return xr.merge([interval(values, prob), quality.assign_coords(parameter=names)]).to_dataframe()
+
+
+def waterfall_table(totals: xr.Dataset, prob: float) -> Any:
+    """One row per component: `mean` total contribution with its interval, and `share` of the expected target."""
+    rows = [part.rename({dim: "component"}) for name in totals for part, dim in [_as_column(totals[name], str(name))]]
+    draws = xr.concat(rows, "component", coords="minimal", compat="override")
+    table = interval(draws, prob)
+    table["share"] = table["mean"] / table["mean"].sum()
+    return table.to_dataframe()[["mean", "sd", "lower", "median", "upper", "share"]]
+
+
+def prior_to_posterior_table(fit: "Fit", key: jax.Array, num_samples: int) -> Any:
+    """One row per scalar parameter: prior and posterior mean and sd, and how far the data narrowed it down."""
+    with precision_scope(fit.precision):
+        model = fit.model()
+        prior = jax.vmap(model.sample_prior)(jax.random.split(key, num_samples))
+    before = stacked({name: np.asarray(prior[name])[None] for name in fit.draws})[0]
+    after = stacked(fit.draws).reshape(-1, before.shape[1])
+    columns = {
+        "prior_mean": before.mean(axis=0),
+        "prior_sd": before.std(axis=0),
+        "posterior_mean": after.mean(axis=0),
+        "posterior_sd": after.std(axis=0),
+        "contraction": 1 - after.var(axis=0) / before.var(axis=0),
+    }
+    coords = {"parameter": scalar_names(fit)}
+    return xr.Dataset({name: ("parameter", column) for name, column in columns.items()}, coords).to_dataframe()
+
+
+def scalar_names(fit: "Fit") -> list[str]:
+    """Names of all scalar parameters in the order of the draws, such as `saturation_beta[TV]`."""
+    labels, names = coordinates(fit.spec, fit.panel), []
+    for name in fit.draws:
+        dims = fit.spec.parameter_dims[name]
+        names += [f"{name}[{label}]" for label in labels[dims[0]]] if dims else [name]
+    return names
+
+
+def _as_column(part: xr.DataArray, name: str) -> tuple[xr.DataArray, str]:
+    """The part with exactly one dimension besides chain and draw, and that dimension's name."""
+    dims = [str(dim) for dim in part.dims if dim not in ("chain", "draw")]
+    return (part, dims[0]) if dims else (part.expand_dims({"single": [name]}), "single")

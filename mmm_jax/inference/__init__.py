@@ -1,0 +1,1 @@
+"""How draws are made, from any log density on a flat vector. No word of marketing in here."""

@@ -1,0 +1,103 @@
+"""From a spec, a panel and scales to a model: where labels end and arrays begin."""
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+from mmm_jax.data.checks import check_rows_cover_window
+from mmm_jax.data.panel import Panel
+from mmm_jax.data.scaling import Scales
+from mmm_jax.kernels.adstock import lagged
+from mmm_jax.kernels.basis import fourier
+from mmm_jax.model.mmm import MMM
+from mmm_jax.model.priors import SpendShare, expanded
+from mmm_jax.model.spec import ModelSpec
+
+
+def build_model(
+    spec: ModelSpec,
+    training: Panel,
+    scales: Scales,
+    *,
+    panel: Panel | None = None,
+    history: np.ndarray | None = None,
+) -> MMM:
+    """Model over the training panel, or over another panel of the same market.
+
+    Arrays take JAX's current precision (see `precision_scope`).
+
+    Args:
+        spec: the user's choices.
+        training: the panel that the priors and the trend refer to.
+        scales: what spend, target and controls are divided by.
+        panel: rows to model, if not the training panel's.
+        history: spend right before the first row, shape (channel, periods), in currency.
+
+    Raises:
+        PanelError: the training panel is shorter than the adstock window, or its target is outside of the
+            likelihood's support.
+        SpecError: a prior's shape does not fit.
+    """
+    check_rows_cover_window(len(training), spec.adstock.l_max)
+    scales.check_fits(training)
+    rows = training if panel is None else panel
+    if rows.target is not None:
+        spec.likelihood.check_target(rows.target, rows.dates, rows.target_name, scales.target)
+    before = np.zeros((len(rows.channels), 0)) if history is None else history
+    media = _array(np.concatenate([before, rows.spend], axis=1) / scales.channel[:, None])
+    controls = (rows.controls - scales.control_location[:, None]) / scales.control_scale[:, None]
+    position = _array(_position(rows, training))
+    return MMM(
+        adstock=spec.adstock,
+        saturation=spec.saturation,
+        trend=spec.trend,
+        likelihood=spec.likelihood,
+        media=media,
+        windows=lagged(media, spec.adstock.l_max)[:, before.shape[1] :],
+        controls=_array(controls),
+        fourier=fourier(_array(rows.day_of_year), spec.yearly_seasonality),
+        trend_basis=jnp.zeros((0, len(rows))) if spec.trend is None else spec.trend.basis(position),
+        target=None if rows.target is None else _array(rows.target / scales.target),
+        channel_scale=_array(scales.channel),
+        target_scale=_array(scales.target),
+        priors=resolved_priors(spec, training),
+        history=before.shape[1],
+        adstock_first=spec.adstock_first,
+    )
+
+
+def resolved_priors(spec: ModelSpec, training: Panel) -> dict[str, dist.Distribution]:
+    """Every parameter's prior with the parameter's shape; rules such as `SpendShare` are applied to the panel."""
+    sizes = parameter_sizes(spec, training)
+    resolved = {}
+    for name, prior in spec.all_priors().items():
+        found = prior.resolve(training.spend) if isinstance(prior, SpendShare) else prior
+        resolved[name] = expanded(name, found, tuple(sizes[dim] for dim in spec.parameter_dims[name]))
+    return resolved
+
+
+def parameter_sizes(spec: ModelSpec, panel: Panel) -> dict[str, int]:
+    """Length of every dimension that a parameter may have."""
+    return {dim: len(labels) for dim, labels in coordinates(spec, panel).items()}
+
+
+def coordinates(spec: ModelSpec, panel: Panel) -> dict[str, list[str]]:
+    """Labels of every dimension that a parameter may have."""
+    waves = range(1, spec.yearly_seasonality + 1)
+    changepoints = 0 if spec.trend is None else spec.trend.num_changepoints
+    return {
+        "channel": list(panel.channels),
+        "control": list(panel.control_names),
+        "fourier_mode": [f"{wave}_{k}" for wave in ("sin", "cos") for k in waves],
+        "changepoint": [f"changepoint_{k}" for k in range(1, changepoints + 1)],
+    }
+
+
+def _position(rows: Panel, training: Panel) -> np.ndarray:
+    """Place in time, 0 at the first and 1 at the last training row."""
+    days = (rows.dates - training.dates[0]).astype(float)
+    return days / float((training.dates[-1] - training.dates[0]).astype(int))
+
+
+def _array(values: np.ndarray | float) -> jnp.ndarray:
+    return jnp.asarray(values, jnp.result_type(float))

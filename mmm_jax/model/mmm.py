@@ -1,0 +1,145 @@
+"""The model: one equation of the mean, one log density, over arrays that are arguments and never closed over."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+
+from mmm_jax.kernels.adstock import carry_over, lagged
+from mmm_jax.kernels.media import media_effects, media_total
+from mmm_jax.model.components import AbstractAdstock, AbstractSaturation, AbstractTrend, Params
+from mmm_jax.model.likelihoods import AbstractLikelihood
+
+
+class MMM(eqx.Module):
+    """A marketing-mix model over one market's rows, everything scaled; a pytree, so that one program serves all fits.
+
+    Built by `mmm_jax.model.build.build_model`. Every method takes one draw of the parameters; callers `vmap`.
+
+    Attributes:
+        media: scaled spend, shape (channel, history + time): `history` rows of carry-in, then the model's own rows.
+        windows: the same spend laid out by lag, shape (channel, time, lag).
+        controls: shape (control, time).
+        fourier: yearly waves, shape (fourier_mode, time).
+        trend_basis: shape (trend, time); no rows without a trend.
+        target: scaled target, shape (time,); `None` where it is not known.
+        channel_scale: currency per unit of `media`, shape (channel,).
+        target_scale: units of the target per unit of `target`.
+        priors: by parameter name, with batch shapes equal to the parameters' shapes.
+        history: rows of `media` that lie before the first row of the model.
+    """
+
+    adstock: AbstractAdstock
+    saturation: AbstractSaturation
+    trend: AbstractTrend | None
+    likelihood: AbstractLikelihood
+    media: Float[Array, "channel history_time"]
+    windows: Float[Array, "channel time lag"]
+    controls: Float[Array, "control time"]
+    fourier: Float[Array, "fourier_mode time"]
+    trend_basis: Float[Array, "trend time"]
+    target: Float[Array, " time"] | None
+    channel_scale: Float[Array, " channel"]
+    target_scale: Float[Array, ""]
+    priors: dict[str, dist.Distribution]
+    history: int = eqx.field(static=True)
+    adstock_first: bool = eqx.field(static=True)
+
+    def mean(self, params: Params, media: Float[Array, "channel history_time"] | None = None) -> Float[Array, " time"]:
+        """Linear predictor `mu` of the scaled target.
+
+        Args:
+            params: one draw.
+            media: other scaled spend of the same shape as `self.media`, for counterfactuals.
+        """
+        return self.baseline(params) + self.media_total(params, media)
+
+    def baseline(self, params: Params) -> Float[Array, " time"]:
+        """Everything but media: intercept, controls, seasonality and trend."""
+        parts = self.baseline_parts(params)
+        return parts["intercept"] + parts["controls"].sum(axis=0) + parts["seasonality"] + parts["trend"]
+
+    def baseline_parts(self, params: Params) -> dict[str, Array]:
+        """The parts of the baseline: `intercept` (), `controls` (control, time), `seasonality` and `trend` (time,)."""
+        nothing = jnp.zeros(self.windows.shape[1], self.windows.dtype)
+        return {
+            "intercept": params["intercept"],
+            "controls": params["gamma_control"][:, None] * self.controls,
+            "seasonality": params["gamma_fourier"] @ self.fourier if "gamma_fourier" in params else nothing,
+            "trend": nothing if self.trend is None else self.trend.coefficients(params) @ self.trend_basis,
+        }
+
+    def media_total(self, params: Params, media: Float[Array, "channel history_time"] | None = None) -> Float[Array, " time"]:
+        """Summed effect of all channels, in units of the scaled target."""
+        if not self.adstock_first:
+            return self.media_effects(params, media).sum(axis=0)
+        windows = self.windows if media is None else self.lay_out(media)
+        return media_total(self.saturation.partials, windows, self.weights(params), self.saturation.arguments(params))
+
+    def media_effects(
+        self, params: Params, media: Float[Array, "channel history_time"] | None = None
+    ) -> Float[Array, "channel time"]:
+        """Effect of each channel, in units of the scaled target.
+
+        Args:
+            params: one draw.
+            media: other scaled spend; it may be longer than the model's, the effects then are as well.
+        """
+        weights, arguments = self.weights(params), self.saturation.arguments(params)
+        if self.adstock_first:
+            windows = self.windows if media is None else self.lay_out(media)
+            return media_effects(self.saturation.curve, windows, weights, arguments)
+        spend = self.media if media is None else media
+        saturated = self.saturation.curve(spend, *(argument[:, None] for argument in arguments))
+        return carry_over(self.lay_out(saturated), weights)
+
+    def weights(self, params: Params) -> Float[Array, "channel lag"]:
+        """Adstock weights of every channel."""
+        return jnp.broadcast_to(self.adstock.weights(params), (self.media.shape[0], self.adstock.l_max))
+
+    def lay_out(self, media: Float[Array, "channel history_time"]) -> Float[Array, "channel time lag"]:
+        """Spend with its history by lag, without the rows of the history."""
+        return lagged(media, self.adstock.l_max)[:, self.history :]
+
+    def expectation(self, mu: Float[Array, "*shape"], params: Params) -> Float[Array, "*shape"]:
+        """Expected target in its own units, given the linear predictor."""
+        return self.target_scale * self.likelihood.expectation(mu, params)
+
+    def log_density(self, params: Params) -> Float[Array, ""]:
+        """Joint log density of the priors and the scaled target at constrained parameters."""
+        return sum(self.log_density_terms(params).values(), start=jnp.zeros((), self.windows.dtype))
+
+    def log_density_terms(self, params: Params) -> dict[str, Float[Array, ""]]:
+        """Summed log density of every parameter's prior, by its name, and of the target under `likelihood`."""
+        terms = {name: prior.log_prob(params[name]).sum() for name, prior in self.priors.items()}
+        terms["likelihood"] = self.log_likelihood(params).sum()
+        return terms
+
+    def log_likelihood(self, params: Params) -> Float[Array, " time"]:
+        """Log density of the scaled target per row."""
+        if self.target is None:
+            raise ValueError("A model without a target has no likelihood.")
+        return self.likelihood.log_density(self.target, self.mean(params), params)
+
+    def sample_prior(self, key: Array) -> Params:
+        """One draw of all parameters from their priors."""
+        keys = jax.random.split(key, len(self.priors))
+        # Sorted, since a pytree's dictionary comes out of `jit` in sorted order.
+        return {name: self.priors[name].sample(k) for name, k in zip(sorted(self.priors), keys, strict=True)}
+
+    def numpyro_model(self) -> Callable[[], None]:
+        """The same model as a NumPyro function, for NumPyro's own samplers, guides and predictives."""
+
+        def model() -> None:
+            params = {
+                name: numpyro.sample(name, prior.to_event(len(prior.batch_shape))) for name, prior in self.priors.items()
+            }
+            mu = numpyro.deterministic("mu", self.mean(params))
+            with numpyro.plate("date", mu.shape[0]):
+                numpyro.sample("y", self.likelihood.distribution(mu, params), obs=self.target)
+
+        return model

@@ -1,0 +1,133 @@
+"""Priors as data: NumPyro distributions that print, compare, serialise and broadcast."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+from mmm_jax.errors import SpecError
+
+FAMILIES: dict[str, type[dist.Distribution]] = {
+    family.__name__: family
+    for family in (
+        dist.Beta,
+        dist.Cauchy,
+        dist.Exponential,
+        dist.Gamma,
+        dist.HalfCauchy,
+        dist.HalfNormal,
+        dist.InverseGamma,
+        dist.Laplace,
+        dist.LogNormal,
+        dist.Normal,
+        dist.StudentT,
+        dist.Uniform,
+    )
+}
+"""Families that a prior may have."""
+
+
+@dataclass(frozen=True)
+class SpendShare:
+    """`HalfNormal(scale * spend share of the channel in the training rows)`: who spends more may bring more.
+
+    A rule rather than a distribution, since the shares are known only once there is a panel.
+
+    Attributes:
+        scale: factor on the shares, dimensionless and positive.
+    """
+
+    scale: float = 1.0
+
+    def resolve(self, spend: np.ndarray) -> dist.HalfNormal:
+        """The distribution for training spend of shape (channel, time)."""
+        total = spend.sum(axis=1)
+        return dist.HalfNormal(self.scale * total / total.sum())
+
+
+Prior = dist.Distribution | SpendShare
+
+
+def gamma_from_moments(mean: float, sd: float) -> dist.Gamma:
+    """Gamma distribution with the given mean and standard deviation.
+
+    Example:
+        >>> prior = gamma_from_moments(2.0, 1.0)
+        >>> float(prior.mean), float(prior.variance)
+        (2.0, 1.0)
+    """
+    return dist.Gamma((mean / sd) ** 2, mean / sd**2)
+
+
+def check_prior(name: str, prior: object) -> None:
+    """Raise a `SpecError` unless the prior is of a known family."""
+    if not isinstance(prior, SpendShare) and type(prior) not in FAMILIES.values():
+        raise SpecError(
+            f"The prior of {name!r} must be a NumPyro distribution of one of the families {', '.join(FAMILIES)}, "
+            f"or SpendShare(); got {type(prior).__name__}."
+        )
+
+
+def arguments(prior: dist.Distribution) -> dict[str, Any]:
+    """The distribution's arguments by name, such as `loc` and `scale`."""
+    return {name: getattr(prior, name) for name in type(prior).arg_constraints}
+
+
+def expanded(name: str, prior: dist.Distribution, shape: tuple[int, ...]) -> dist.Distribution:
+    """The same prior with arguments of the given shape, in JAX's current precision.
+
+    Raises:
+        SpecError: the arguments do not broadcast to the shape; names the parameter.
+    """
+    try:
+        values = {
+            key: jnp.broadcast_to(jnp.asarray(value, jnp.result_type(float)), shape)
+            for key, value in arguments(prior).items()
+        }
+    except ValueError as error:
+        raise SpecError(
+            f"The prior of {name!r} has the batch shape {prior.batch_shape}, which does not fit the parameter's {shape}."
+        ) from error
+    return type(prior)(**values)
+
+
+def prior_to_dict(prior: Prior) -> dict[str, Any]:
+    """Plain values, for JSON and YAML."""
+    if isinstance(prior, SpendShare):
+        return {"dist": "SpendShare", "scale": prior.scale}
+    values = {name: np.asarray(value, float).tolist() for name, value in arguments(prior).items()}
+    return {"dist": type(prior).__name__, **values}
+
+
+def prior_from_dict(name: str, values: Mapping[str, Any]) -> Prior:
+    """The inverse of `prior_to_dict`.
+
+    Raises:
+        SpecError: an unknown family, or arguments that it does not have or does not admit; names the parameter.
+    """
+    given = dict(values)
+    family = given.pop("dist", None)
+    if family == "SpendShare":
+        builder, known = SpendShare, ("scale",)
+    elif family in FAMILIES:
+        builder, known = FAMILIES[family], tuple(FAMILIES[family].arg_constraints)
+    else:
+        raise SpecError(f"The prior of {name!r} names the family {family!r}; known: {', '.join([*FAMILIES, 'SpendShare'])}.")
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise SpecError(f"The prior of {name!r}: {family} has no argument {unknown[0]!r}; it has {', '.join(known)}.")
+    try:
+        return builder(**{key: _number(value) for key, value in given.items()}, **_validate(builder))
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"The prior of {name!r}, {family}: {error}") from error
+
+
+def _validate(builder: Any) -> dict[str, bool]:
+    return {} if builder is SpendShare else {"validate_args": True}
+
+
+def _number(value: Any) -> Any:
+    return np.asarray(value, float) if isinstance(value, (list, tuple)) else float(value)

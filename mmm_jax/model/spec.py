@@ -1,0 +1,165 @@
+"""The user's whole choice of a model, as one immutable value."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpyro.distributions as dist
+
+from mmm_jax.errors import SpecError
+from mmm_jax.model import components as parts
+from mmm_jax.model.likelihoods import LIKELIHOODS, AbstractLikelihood, Normal
+from mmm_jax.model.priors import Prior, check_prior, prior_from_dict, prior_to_dict
+
+SCHEMA_VERSION = 1
+
+_REGISTRY = {kind.__name__: kind for kind in (*parts.ADSTOCKS, *parts.SATURATIONS, *parts.TRENDS, *LIKELIHOODS)}
+_FIELD_TYPES = {
+    "adstock": parts.AbstractAdstock,
+    "saturation": parts.AbstractSaturation,
+    "trend": parts.AbstractTrend,
+    "likelihood": AbstractLikelihood,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSpec:
+    """What is believed about a market before its data are seen.
+
+    Attributes:
+        adstock: carry-over of spend.
+        saturation: diminishing returns.
+        adstock_first: carry-over before saturation (the default), or after it.
+        yearly_seasonality: number of yearly Fourier waves; 0 for none.
+        trend: `None`, `LinearTrend()` or `PiecewiseTrend(...)`.
+        likelihood: scatter of the target.
+        priors: NumPyro distributions (or `SpendShare()`) by parameter name, for those that differ from the defaults.
+        standardize_controls: subtract each control's training mean and divide by its standard deviation.
+
+    Example:
+        >>> spec = ModelSpec(adstock=parts.GeometricAdstock(l_max=6), priors={"intercept": dist.Normal(0.2, 0.05)})
+        >>> ModelSpec.from_dict(spec.to_dict()) == spec
+        True
+    """
+
+    adstock: parts.AbstractAdstock = field(default_factory=lambda: parts.GeometricAdstock(l_max=8))
+    saturation: parts.AbstractSaturation = field(default_factory=parts.LogisticSaturation)
+    adstock_first: bool = True
+    yearly_seasonality: int = 0
+    trend: parts.AbstractTrend | None = None
+    likelihood: AbstractLikelihood = field(default_factory=Normal)
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    standardize_controls: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kind in _FIELD_TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) and not (name == "trend" and value is None):
+                known = ", ".join(key for key, cls in _REGISTRY.items() if issubclass(cls, kind))
+                raise SpecError(f"ModelSpec.{name} must be one of {known}; got {value!r}.")
+        if not isinstance(self.yearly_seasonality, int) or self.yearly_seasonality < 0:
+            raise SpecError(
+                f"ModelSpec.yearly_seasonality must be a whole number of waves, at least 0; got {self.yearly_seasonality!r}."
+            )
+        unknown = sorted(set(self.priors) - set(self.parameter_dims))
+        if unknown:
+            raise SpecError(
+                f"ModelSpec.priors names {unknown[0]!r}, which this model does not have; "
+                f"its parameters are {', '.join(self.parameter_dims)}."
+            )
+        for name, prior in self.priors.items():
+            check_prior(name, prior)
+        object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
+
+    @property
+    def parameter_dims(self) -> dict[str, tuple[str, ...]]:
+        """Dimension names of every parameter, in the order in which people read them."""
+        dims: dict[str, tuple[str, ...]] = {"intercept": ()}
+        dims |= {f"adstock_{name}": ("channel",) for name in self.adstock.parameters}
+        dims |= {f"saturation_{name}": ("channel",) for name in self.saturation.parameters}
+        dims["gamma_control"] = ("control",)
+        if self.yearly_seasonality:
+            dims["gamma_fourier"] = ("fourier_mode",)
+        if self.trend is not None:
+            dims |= {name: ("changepoint",) if name == "trend_delta" else () for name in self.trend.default_priors()}
+        return dims | {name: () for name in self.likelihood.default_priors()}
+
+    def all_priors(self) -> dict[str, Prior]:
+        """The prior of every parameter: the defaults of the parts, overridden by `priors`."""
+        defaults: dict[str, Prior] = {
+            "intercept": dist.Normal(0.0, 2.0),
+            "gamma_control": dist.Normal(0.0, 2.0),
+            "gamma_fourier": dist.Laplace(0.0, 1.0),
+        }
+        defaults |= {f"adstock_{name}": prior for name, prior in self.adstock.default_priors().items()}
+        defaults |= {f"saturation_{name}": prior for name, prior in self.saturation.default_priors().items()}
+        if self.trend is not None:
+            defaults |= self.trend.default_priors()
+        defaults |= self.likelihood.default_priors()
+        return {name: {**defaults, **self.priors}[name] for name in self.parameter_dims}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON and YAML; `from_dict` restores an equal spec."""
+        values: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if item.name == "priors":
+                values[item.name] = {name: prior_to_dict(prior) for name, prior in sorted(value.items())}
+            else:
+                values[item.name] = _part_to_dict(value) if item.name in _FIELD_TYPES else value
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Spec from plain values.
+
+        Raises:
+            SpecError: an unknown key, kind or option, or another schema version.
+        """
+        given = dict(values)
+        version = given.pop("schema_version", SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            raise SpecError(f"The spec has schema_version {version!r}; this package reads {SCHEMA_VERSION}.")
+        unknown = sorted(set(given) - {item.name for item in dataclasses.fields(cls)})
+        if unknown:
+            known = ", ".join(item.name for item in dataclasses.fields(cls))
+            raise SpecError(f"A spec has no field {unknown[0]!r}; it has {known}.")
+        for name in _FIELD_TYPES.keys() & given.keys():
+            given[name] = _part_from_dict(name, given[name])
+        if "priors" in given:
+            given["priors"] = {name: prior_from_dict(name, prior) for name, prior in given["priors"].items()}
+        return cls(**given)
+
+    def content_hash(self) -> str:
+        """SHA-256 of the spec's content: equal specs have equal hashes, on any machine."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelSpec) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+
+def _part_to_dict(part: Any) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    options = {item.name: getattr(part, item.name) for item in dataclasses.fields(part) if item.init}
+    return {"kind": type(part).__name__, **options}
+
+
+def _part_from_dict(name: str, values: Mapping[str, Any] | None) -> Any:
+    if values is None:
+        return None
+    options = dict(values)
+    kind = options.pop("kind", None)
+    if kind not in _REGISTRY:
+        raise SpecError(f"ModelSpec.{name} names the kind {kind!r}; known: {', '.join(_REGISTRY)}.")
+    try:
+        return _REGISTRY[kind](**options)
+    except TypeError as error:
+        raise SpecError(f"ModelSpec.{name}, {kind}: {error}.") from error
