@@ -7,7 +7,6 @@ from mmm_jax.errors import (
     ConfigError,
     ConvergenceWarning,
     DatasetError,
-    ExtrapolationWarning,
     InfeasibleError,
     MMMError,
     PanelError,
@@ -41,3 +40,6 @@ from mmm_jax.model.components import (
 from mmm_jax.model.likelihoods import LogNormal, Normal, StudentT, TruncatedNormal
 from mmm_jax.model.priors import SpendShare, gamma_from_moments
 from mmm_jax.model.spec import ModelSpec
+from mmm_jax.planning.allocation import Allocation, Certificate, Comparison
+from mmm_jax.planning.objectives import MeanResponse
+from mmm_jax.planning.optimize import optimize_budget

@@ -13,8 +13,7 @@ MMMError
 └── DatasetError          a public data set cannot be had
 
 MMMWarning
-├── ConvergenceWarning    the draws should not be trusted yet
-└── ExtrapolationWarning  an answer far outside of what the data showed
+└── ConvergenceWarning    the draws should not be trusted yet
 ```
 
 `MMMError` derives from `ValueError`: each of these says that something handed in was not usable.
@@ -67,7 +66,3 @@ class MMMWarning(UserWarning):
 
 class ConvergenceWarning(MMMWarning):
     """The sampler's diagnostics say that the draws should not be trusted yet."""
-
-
-class ExtrapolationWarning(MMMWarning):
-    """An answer rests on spend far outside of what was observed."""

@@ -31,7 +31,7 @@ def safe_log(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.log(jnp.where(x > tiny(x), x, tiny(x)))
 
 
-def safe_power(x: Float[Array, "*shape"], exponent: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def safe_power(x: Float[Array, "*#shape"], exponent: Float[Array, "*#shape"]) -> Float[Array, "*shape"]:
     """`x**exponent` for positive exponents: 0, with zero gradients, where `x <= 0`.
 
     The derivative of `x**p` at 0 is infinite for `p < 1`; spend is often exactly 0.
@@ -41,7 +41,7 @@ def safe_power(x: Float[Array, "*shape"], exponent: Float[Array, "*shape"]) -> F
     return jnp.where(positive, base**exponent, 0.0)
 
 
-def safe_divide(numerator: Float[Array, "*shape"], denominator: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def safe_divide(numerator: Float[Array, "*#shape"], denominator: Float[Array, "*#shape"]) -> Float[Array, "*shape"]:
     """`numerator / denominator`, and 0 with zero gradients where the denominator is 0."""
     zero = denominator == 0
     return jnp.where(zero, 0.0, numerator / jnp.where(zero, 1.0, denominator))

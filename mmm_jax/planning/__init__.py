@@ -1,0 +1,1 @@
+"""What to do next: the best plan under its constraints, with its certificate."""

@@ -1,0 +1,108 @@
+"""A look at the data before any model."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from mmm_jax.data.panel import Panel
+from mmm_jax.errors import PanelError
+from mmm_jax.plots import style
+
+
+def observed_target(panel: Panel) -> np.ndarray:
+    """The panel's target.
+
+    Raises:
+        PanelError: the panel has none.
+    """
+    if panel.target is None:
+        raise PanelError("The panel has no target to draw. Give `target=` to `Panel.from_frame`.")
+    return panel.target
+
+
+def target_label(panel: Panel, target: str | None) -> str:
+    """Label of an axis in units of the target per period."""
+    return f"{style.sentence(target or panel.target_name)} per {panel.frequency.period}"
+
+
+def plot_target(panel: Panel, *, ax: Axes | None = None, target: str | None = None) -> Axes:
+    """The target over time.
+
+    Args:
+        panel: rows with a target.
+        ax: axes to draw on; a new figure by default.
+        target: name and unit of the target, such as "sales (USD)"; the panel's name for it by default.
+
+    Returns:
+        The axes: date against the target in its own units per period.
+
+    Raises:
+        PanelError: the panel has no target.
+    """
+    observed, ax = observed_target(panel), style.axes_for(ax)
+    ax.plot(panel.dates, observed, color=style.BLACK, linewidth=1.2)
+    style.from_zero(ax, observed)
+    style.date_axis(ax)
+    style.compact_axis(ax, "y")
+    title = f"{style.sentence(panel.target_name)}, {panel.dates[0]} to {panel.dates[-1]}"
+    return style.dress(ax, title=title, x="Date", y=target_label(panel, target))
+
+
+def plot_spend_shares(panel: Panel, *, ax: Axes | None = None, currency: str = "currency") -> Axes:
+    """Share of each channel in the total spend, the largest at the top.
+
+    Args:
+        panel: rows with spend in currency per period.
+        ax: axes to draw on; a new figure by default.
+        currency: name of the currency.
+
+    Returns:
+        The axes: one bar per channel, its length the share of spend in per cent, its total in currency beside it.
+    """
+    totals = panel.spend.sum(axis=1)
+    order, shares = np.argsort(-totals, kind="stable"), totals / (totals.sum() or 1.0)
+    ax = style.row_axes(ax, len(order))
+    bars = ax.barh(range(len(order)), shares[order], color=style.BLUE, height=0.7)
+    amounts = [f"{style.percent(shares[i])}  ({style.compact(totals[i])})" for i in order]
+    ax.bar_label(bars, amounts, padding=3, fontsize=style.SMALL)
+    # Room for the amounts beside the longest bar.
+    ax.set_xlim(0.0, 1.25 * max(float(shares.max()), 0.01))
+    style.percent_axis(ax, "x")
+    title = f"Spend by channel, {style.compact(totals.sum())} {currency} in total"
+    style.dress(ax, title=title, x=f"Share of total spend (%), total in brackets ({currency})", y="Channel")
+    style.name_rows(ax, [panel.channels[i] for i in order])
+    return ax
+
+
+def plot_spend_against_target(
+    panel: Panel, *, currency: str = "currency", target: str | None = None
+) -> np.ndarray:
+    """Spend of each channel against the target of the same period, one small picture per channel.
+
+    The correlation `r` above each is what a first look shows; it is no effect.
+
+    Args:
+        panel: rows with a target.
+        currency: name of the currency.
+        target: name and unit of the target; the panel's name for it by default.
+
+    Returns:
+        One axes per channel, in the panel's order: spend in currency per period against the target per period.
+
+    Raises:
+        PanelError: the panel has no target.
+    """
+    observed, correlation = observed_target(panel), panel.describe()["correlation"].to_numpy()
+    names = [f"{name} (r = {_correlation(r)})" for name, r in zip(panel.channels, correlation, strict=True)]
+    figure, axes = style.small_multiples(names, share_y=True)
+    for ax, spend in zip(axes, panel.spend, strict=True):
+        ax.scatter(spend, observed, s=10, color=style.BLUE, alpha=0.5, linewidths=0)
+        style.compact_axis(ax, "x", ticks=3)
+    style.compact_axis(axes[0], "y", ticks=5)
+    style.from_zero(axes[0], observed)
+    x, y = style.spend_label(currency, panel.frequency.period), target_label(panel, target)
+    style.label_figure(figure, title="Spend and target of the same period", x=x, y=y)
+    return axes
+
+
+def _correlation(value: float) -> str:
+    return "none" if np.isnan(value) else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")

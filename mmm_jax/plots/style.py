@@ -1,0 +1,223 @@
+"""How all pictures look: colours that colour-blind readers tell apart, compact numbers, labelled axes.
+
+Every setting is an argument of a call: the user's own matplotlib style is never changed.
+"""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
+
+from mmm_jax.data.calendar import infer_frequency
+
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW = COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+    "#F0E442",
+)
+"""Okabe and Ito (2008), Color Universal Design, without black."""
+
+BLACK, DARK, GREY, LIGHT = "#000000", "#4D4D4D", "#8C8C8C", "#D0D0D0"
+WIDTH, HEIGHT = 7.0, 4.0
+"""Inches of a picture in a report."""
+
+TITLE, LABEL, SMALL = 11.0, 9.5, 8.5
+"""Font sizes in points."""
+
+_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+def compact(value: float) -> str:
+    """Three significant digits and a letter for thousands, millions, billions or trillions.
+
+    Example:
+        >>> compact(1_234_567.0), compact(999_999.0), compact(0.125)
+        ('1.23M', '1M', '0.125')
+    """
+    rounded = float(f"{value:.3g}")
+    size, letter = _unit(rounded)
+    return _minus(f"{rounded / size:.3g}{letter}")
+
+
+def percent(share: float) -> str:
+    """A share as a percentage, with a digit after the point where it is below 10 %.
+
+    Example:
+        >>> percent(0.5), percent(0.034)
+        ('50%', '3.4%')
+    """
+    return _minus(f"{share:.1%}" if abs(share) < 0.0995 else f"{share:.0%}")
+
+
+class CompactFormatter(Formatter):
+    """Ticks such as 0, 0.5M, 1.0M: one unit for the whole axis, and as many digits as tell the ticks apart."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The number by itself, as a cursor shows it."""
+        return compact(x)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """The numbers of all ticks of an axis."""
+        ticks = np.asarray(values, float)
+        size, letter = _unit(float(np.abs(ticks).max(initial=0.0)))
+        scaled = ticks / size
+        digits = _digits(scaled)
+        return ["0" if value == 0 else _minus(f"{value:,.{digits}f}{letter}") for value in scaled]
+
+
+def tint(colour: str, strength: float) -> str:
+    """The colour mixed with white: opaque, so that it prints, and looks in the legend, as it does in the picture."""
+    return to_hex([1 - strength * (1 - part) for part in to_rgb(colour)])
+
+
+def text(words: str, width: int = 30) -> str:
+    """A user's words as a label: wrapped, and read as they stand rather than as mathematics or a hidden label."""
+    lines = textwrap.fill(words.replace("$", r"\$"), width)
+    return f" {lines}" if lines.startswith("_") else lines
+
+
+def sentence(words: str) -> str:
+    """The words with a capital first letter."""
+    return words[:1].upper() + words[1:]
+
+
+def period_of(dates: np.ndarray) -> str:
+    """The word for the step between regular dates: day, week or month; period where there is one date only."""
+    return infer_frequency(dates.astype("datetime64[D]")).period if len(dates) > 1 else "period"
+
+
+def spend_label(currency: str, period: str | None = None) -> str:
+    """Label of an axis of spend, per period or in total."""
+    return f"Spend ({currency} per {period})" if period else f"Spend ({currency})"
+
+
+def axes_for(ax: Axes | None, *, size: tuple[float, float] = (WIDTH, HEIGHT)) -> Axes:
+    """The given axes, or those of a new figure."""
+    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+
+
+def row_axes(ax: Axes | None, rows: int, *, each: float = 0.3) -> Axes:
+    """The given axes, or those of a new figure that is high enough for so many named rows."""
+    return axes_for(ax, size=(WIDTH, max(2.2, 1.2 + each * rows)))
+
+
+def small_multiples(names: Sequence[str], *, share_y: bool) -> tuple[Figure, np.ndarray]:
+    """A new figure with one titled pair of axes per name, as a flat array in the order of the names."""
+    count = len(names)
+    columns = count if count <= 3 else min(5, math.ceil(math.sqrt(count)))
+    rows = math.ceil(count / columns)
+    height = HEIGHT if rows == 1 else 0.9 + rows * (1.9 if columns <= 3 else 1.6)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(WIDTH, height), layout="constrained", sharey=share_y, squeeze=False
+    )
+    for unused in grid.flat[count:]:
+        unused.remove()
+    for ax, name in zip(grid.flat, names, strict=False):
+        # At this size a letter is about 0.065 inches wide.
+        ax.set_title(text(name, int(WIDTH / columns / 0.075)), fontsize=SMALL + 0.5)
+        plain(ax)
+    return figure, grid.ravel()[:count]
+
+
+def label_figure(figure: Figure, *, title: str, x: str, y: str) -> None:
+    """Title and labels that hold for all axes of a figure."""
+    figure.suptitle(text(title, 80), fontsize=TITLE)
+    figure.supxlabel(text(x, 80), fontsize=LABEL)
+    figure.supylabel(text(y, 50), fontsize=LABEL)
+
+
+def figure_legend(figure: Figure, ax: Axes) -> None:
+    """One legend under the small multiples, from the first of them."""
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=SMALL, frameon=False)
+
+
+def plain(ax: Axes) -> None:
+    """No frame, a faint grid behind the data, small ticks."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_axisbelow(True)
+    ax.grid(color=LIGHT, linewidth=0.5)
+    ax.tick_params(labelsize=SMALL)
+
+
+def dress(ax: Axes, *, title: str, x: str, y: str) -> Axes:
+    """Title, labels and plain axes."""
+    ax.set_title(text(title, 80), fontsize=TITLE)
+    ax.set_xlabel(text(x, 80), fontsize=LABEL)
+    ax.set_ylabel(text(y, 45), fontsize=LABEL)
+    plain(ax)
+    return ax
+
+
+def legend_below(ax: Axes, *, columns: int = 4, reverse: bool = False) -> None:
+    """A legend under the axes, where it hides no data."""
+    handles, labels = ax.get_legend_handles_labels()
+    order = slice(None, None, -1 if reverse else 1)
+    ax.legend(
+        handles[order],
+        labels[order],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=columns,
+        fontsize=SMALL,
+        frameon=False,
+    )
+
+
+def date_axis(ax: Axes) -> None:
+    """Dates along the horizontal axis, each year and month named once."""
+    locator = AutoDateLocator(minticks=4, maxticks=9)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.margins(x=0.01)
+
+
+def compact_axis(ax: Axes, *which: str, ticks: int = 6) -> None:
+    """Compact numbers along the axes named `x` or `y`."""
+    for name in which:
+        axis = ax.xaxis if name == "x" else ax.yaxis
+        axis.set_major_formatter(CompactFormatter())
+        axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+
+
+def percent_axis(ax: Axes, which: str) -> None:
+    """Shares as percentages along the axis named `x` or `y`."""
+    (ax.xaxis if which == "x" else ax.yaxis).set_major_formatter(PercentFormatter(1.0))
+
+
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Names along the vertical axis, the first one at the top."""
+    ax.set_yticks(range(len(names)), [text(name) for name in names], fontsize=SMALL)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.grid(visible=False, axis="y")
+
+
+def from_zero(ax: Axes, *values: np.ndarray) -> None:
+    """Begin the vertical axis at 0 unless some value is negative, so that heights compare."""
+    if min(float(np.min(array)) for array in values) >= 0:
+        ax.set_ylim(bottom=0.0)
+
+
+def _unit(value: float) -> tuple[float, str]:
+    return next((unit for unit in _UNITS if abs(value) >= unit[0]), _UNITS[-1])
+
+
+def _digits(scaled: np.ndarray) -> int:
+    steps = np.diff(scaled)
+    tolerance = 1e-3 * float(np.abs(steps[steps != 0]).min(initial=1.0))
+    return next((d for d in range(9) if np.abs(np.round(scaled, d) - scaled).max(initial=0.0) <= tolerance), 9)
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "\N{MINUS SIGN}")
