@@ -9,14 +9,14 @@ import numpy as np
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError, SpecError
-from mmm_jax.fitting.density import flat_log_density
+from mmm_jax.fitting.density import flat_log_density, target_of
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import progress_bar
 from mmm_jax.inference import numpyro_nuts
 from mmm_jax.inference.diagnostics import diagnose
 from mmm_jax.inference.samples import Samples, SamplerSettings
-from mmm_jax.inference.transforms import Priors, constrain, flat_size
+from mmm_jax.inference.transforms import Charts, constrain, flat_size
 from mmm_jax.kernels.numerics import Precision, precision_scope
 from mmm_jax.model.build import build_model
 from mmm_jax.model.spec import ModelSpec
@@ -71,24 +71,24 @@ def fit(
     settings = _checked_settings(num_chains, num_warmup, num_samples, target_accept, max_tree_depth)
     chosen = scales or Scales.from_panel(panel, standardize_controls=spec.standardize_controls)
     with precision_scope(precision), progress_bar(progress, f"Sampling {num_chains} chains") as report:
-        model = build_model(spec, panel, chosen)
-        size = flat_size(model.priors)
-        samples = _ENGINES[engine](flat_log_density, model, size, as_key(key), settings, progress=report)
-        draws = _constrained(samples, model.priors, spec)
+        target = target_of(build_model(spec, panel, chosen))
+        size = flat_size(target.charts)
+        samples = _ENGINES[engine](flat_log_density, target, size, as_key(key), settings, progress=report)
+        draws = _constrained(samples, target.charts, spec)
     diagnostics = diagnose(draws, samples, settings, engine)
     diagnostics.wall_seconds["total"] = time.perf_counter() - began
     diagnostics.warn()
     return Fit(spec, panel, chosen, draws, samples.stats, diagnostics, precision)
 
 
-def _constrained(samples: Samples, priors: Priors, spec: ModelSpec) -> dict[str, np.ndarray]:
+def _constrained(samples: Samples, charts: Charts, spec: ModelSpec) -> dict[str, np.ndarray]:
     """Constrained draws by name, in the order in which people read the parameters."""
-    found = jax.jit(jax.vmap(jax.vmap(_constrained_one, (0, None)), (0, None)))(samples.positions, priors)
+    found = jax.jit(jax.vmap(jax.vmap(_constrained_one, (0, None)), (0, None)))(samples.positions, charts)
     return {name: np.asarray(found[name]) for name in spec.parameter_dims}
 
 
-def _constrained_one(flat: jax.Array, priors: Priors) -> dict[str, jax.Array]:
-    return constrain(flat, priors)[0]
+def _constrained_one(flat: jax.Array, charts: Charts) -> dict[str, jax.Array]:
+    return constrain(flat, charts)[0]
 
 
 def _check_choices(engine: str, precision: str) -> None:
