@@ -40,6 +40,12 @@ def over_draws(function: Callable[..., Any], model: MMM, draws: Params, *argumen
 
 
 @eqx.filter_jit
+def prior_draws(model: MMM, keys: jax.Array) -> Params:
+    """One draw of all parameters from their priors per key, with the draws as first axis."""
+    return jax.vmap(model.sample_prior)(keys)
+
+
+@eqx.filter_jit
 def _mapped(function: Callable[..., Any], model: MMM, mapped: Any, arguments: Any, chunk: int) -> Any:
     return jax.lax.map(lambda one: _one(function, model, one, arguments), mapped, batch_size=chunk)
 

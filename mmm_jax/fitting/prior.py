@@ -5,7 +5,7 @@ import numpy as np
 import xarray as xr
 
 from mmm_jax.analysis.contributions import outcome
-from mmm_jax.analysis.draws import over_draws
+from mmm_jax.analysis.draws import over_draws, prior_draws
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.fitting.keys import Key, as_key
@@ -42,7 +42,7 @@ def sample_prior(
     with precision_scope(precision):
         model = build_model(spec, panel, chosen)
         key_parameters, key_target = jax.random.split(as_key(key))
-        draws = jax.vmap(model.sample_prior)(jax.random.split(key_parameters, num_samples))
+        draws = prior_draws(model, jax.random.split(key_parameters, num_samples))
         target = over_draws(outcome, model, draws, each=jax.random.split(key_target, num_samples))
     coords = coordinates(spec, panel) | {"date": panel.dates.astype("datetime64[ns]")}
     prior = {name: labelled(np.asarray(draws[name]), dims, coords, 1) for name, dims in spec.parameter_dims.items()}

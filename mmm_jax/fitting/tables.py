@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from mmm_jax.analysis.draws import prior_draws
 from mmm_jax.fitting.labels import interval
 from mmm_jax.inference.convergence import convergence_table, stacked
 from mmm_jax.kernels.numerics import precision_scope
@@ -35,8 +36,7 @@ def waterfall_table(totals: xr.Dataset, prob: float) -> Any:
 def prior_to_posterior_table(fit: "Fit", key: jax.Array, num_samples: int) -> Any:
     """One row per scalar parameter: prior and posterior mean and sd, and how far the data narrowed it down."""
     with precision_scope(fit.precision):
-        model = fit.model()
-        prior = jax.vmap(model.sample_prior)(jax.random.split(key, num_samples))
+        prior = prior_draws(fit.model(), jax.random.split(key, num_samples))
     before = stacked({name: np.asarray(prior[name])[None] for name in fit.draws})[0]
     after = stacked(fit.draws).reshape(-1, before.shape[1])
     columns = {

@@ -236,7 +236,8 @@ def _half_cauchy(prior: dist.HalfCauchy) -> AbstractChart:
 
 CHARTS: dict[type[dist.Distribution], Callable[..., AbstractChart]] = {
     dist.Beta: _beta,
-    dist.Cauchy: lambda prior: LocationScale(prior.loc, prior.scale),
+    # The quartiles of a Cauchy variable lie one scale from its centre, those of a normal one 0.6745 deviations.
+    dist.Cauchy: lambda prior: LocationScale(prior.loc, prior.scale / 0.6745),
     dist.Exponential: lambda prior: ExponentialQuantile(prior.rate),
     dist.Gamma: _gamma,
     dist.HalfCauchy: _half_cauchy,

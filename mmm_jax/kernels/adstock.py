@@ -80,14 +80,16 @@ def weibull_pdf_weights(
         l_max: length of the window in periods, at least 1; a window of 1 is the identity.
         normalize: divide by the sum.
     """
-    if l_max == 1:
-        return jnp.ones((*jnp.broadcast_shapes(lam.shape, k.shape), 1), lam.dtype)
-    log_ratio = jnp.log(jnp.arange(1, l_max + 1, dtype=lam.dtype)) - jnp.log(lam)[..., None]
-    log_pdf = (k[..., None] - 1.0) * log_ratio - _bounded_exp(k[..., None] * log_ratio)
-    # The rescaling removes any common factor: measured from the top, the peak never underflows.
-    density = jnp.exp(log_pdf - log_pdf.max(axis=-1, keepdims=True))
-    low = density.min(axis=-1, keepdims=True)
-    weights = (density - low) / jnp.maximum(1.0 - low, jnp.finfo(lam.dtype).eps)
+    lags, shape = jnp.arange(2, l_max + 1, dtype=lam.dtype), k[..., None]
+    power = shape * jnp.log(lags)
+    # Measured from the first lag, `(l**k - 1) / lam**k` stays exact where the density itself underflows.
+    hazard = _bounded_exp(power + jnp.log(-jnp.expm1(-power)) - shape * jnp.log(lam)[..., None])
+    later = (shape - 1.0) * jnp.log(lags) - hazard
+    log_density = jnp.concatenate([jnp.zeros((*later.shape[:-1], 1), lam.dtype), later], axis=-1)
+    high, low = log_density.max(axis=-1, keepdims=True), log_density.min(axis=-1, keepdims=True)
+    # `(density - low) / (high - low)` without the cancellation of an almost flat density; a flat one keeps weights of 1.
+    rescaled = jnp.exp(log_density - high) * safe_divide(jnp.expm1(low - log_density), jnp.expm1(low - high))
+    weights = jnp.where(high > low, rescaled, 1.0)
     return _normalized(weights) if normalize else weights
 
 

@@ -1,7 +1,4 @@
-"""What brought the target about: components over time, in total, and each channel's share."""
-
-from collections.abc import Mapping, Sequence
-from typing import Any
+"""What brought the target about, period by period, and each channel's share in it."""
 
 import numpy as np
 import xarray as xr
@@ -10,7 +7,12 @@ from matplotlib.axes import Axes
 from mmm_jax.data.panel import Panel
 from mmm_jax.plots import style
 from mmm_jax.plots.data import observed_target
-from mmm_jax.plots.rows import channel_summary, draw_rows
+from mmm_jax.plots.rows import plot_rows
+
+_BASELINE, _OTHERS, _TOGETHER = "#B8B8B8", "#7A7A7A", "#E8E8E8"
+
+Bands = dict[str, tuple[np.ndarray, str]]
+"""Values per period and colour, by name."""
 
 
 def plot_contributions(
@@ -41,58 +43,17 @@ def plot_contributions(
     ax, dates = style.axes_for(ax, size=(style.WIDTH, 4.6)), contributions["date"].to_numpy()
     bands = _bands(contributions, min(max_channels, len(style.COLOURS)))
     _draw_stack(ax, dates, bands)
-    mean = np.sum([values for values, _ in bands.values()], axis=0)
-    ax.plot(dates, mean, color=style.DARK, linewidth=1, label="Expected (their sum)")
+    expected = np.sum([values for values, _ in bands.values()], axis=0)
+    ax.plot(dates, expected, color=style.BLACK, linewidth=0.9, label="Expected (the sum)")
     if panel is not None:
-        ax.plot(panel.dates, observed_target(panel), color=style.BLACK, linewidth=0, marker=".", markersize=4, label="Observed")
-    name = target or (panel.target_name if panel is not None else "target")
+        ax.plot(panel.dates, observed_target(panel), "k.", markersize=3.5, label="Observed")
+    style.from_zero(ax, *(values for values, _ in bands.values()))
     style.date_axis(ax)
     style.compact_axis(ax, "y")
-    ax.axhline(0.0, color=style.DARK, linewidth=0.8)
+    name = target or (panel.target_name if panel is not None else "target")
     y = f"{style.sentence(name)} per {style.period_of(dates)}"
     style.dress(ax, title="Contributions over time, posterior mean", x="Date", y=y)
-    style.legend_below(ax, columns=3)
-    return ax
-
-
-def plot_waterfall(
-    table: Any,
-    *,
-    groups: Mapping[str, Sequence[str]] | None = None,
-    max_components: int = 15,
-    ax: Axes | None = None,
-    target: str = "target",
-) -> Axes:
-    """How the components add up to the expected total of the target.
-
-    Args:
-        table: `fit.waterfall()`: one row per component with `mean`, `lower` and `upper`, in units of the target.
-        groups: components to draw as one, by the name they get, such as `{"holidays": panel.control_names}`.
-        max_components: rows before the total; the smallest ones beyond them are drawn as one.
-        ax: axes to draw on; a new figure by default.
-        target: name and unit of the target.
-
-    Returns:
-        The axes: one bar per component in the table's order and one for the total, lengths in units of the target.
-        A line spans each component's interval; grouped components have none, since intervals do not add up.
-    """
-    names, mean, lower, upper = _merged(_columns(table), groups or {}, max_components)
-    total, ends = float(mean.sum()), np.cumsum(mean)
-    ax, starts = style.row_axes(ax, len(names) + 1), ends - mean
-    colours = [style.BLUE if value >= 0 else style.VERMILION for value in mean]
-    ax.barh(range(len(names)), mean, left=starts, color=colours, height=0.7)
-    ax.barh([len(names)], [total], color=style.DARK, height=0.7)
-    ax.hlines(range(len(names)), starts + lower, starts + upper, color=style.BLACK, linewidth=1.2)
-    # A thin step from each bar's end to the next bar's start.
-    ax.vlines(ends, np.arange(len(names)), np.arange(len(names)) + 1, color=style.GREY, linewidth=0.7)
-    right = np.nanmax([np.maximum(starts, ends), starts + upper], axis=0)
-    for place, (value, edge) in enumerate(zip([*mean, total], [*right, max(total, 0.0)], strict=True)):
-        words = f"{style.compact(value)} ({style.percent(value / total)})" if total else style.compact(value)
-        ax.annotate(words, (edge, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=style.SMALL)
-    ax.margins(x=0.2)
-    style.compact_axis(ax, "x")
-    style.dress(ax, title="From the components to the total", x=f"{style.sentence(target)}, total over all periods", y="")
-    style.name_rows(ax, [*names, "Expected total"])
+    style.legend_below(ax)
     return ax
 
 
@@ -107,11 +68,41 @@ def plot_contribution_shares(shares: xr.DataArray, *, prob: float = 0.9, ax: Axe
     Returns:
         The axes: one row per channel, the share in per cent with its mean and interval.
     """
-    table = channel_summary(shares, prob)
-    names = [str(name) for name in table["channel"].to_numpy()]
-    ax = style.row_axes(ax, len(names))
-    style.dress(ax, title="Who brought what the media brought", x="Share of media contribution (%)", y="Channel")
-    draw_rows(ax, names, table, style.percent, f"{style.percent(prob)} interval")
+    title, x = "Who brought what the media brought", "Share of media contribution (%)"
+    ax = plot_rows(shares, prob=prob, ax=ax, title=title, x=x, number=style.percent)
     style.percent_axis(ax, "x")
-    ax.legend(fontsize=style.SMALL, frameon=False, loc="lower right")
     return ax
+
+
+def _bands(contributions: xr.Dataset, max_channels: int) -> Bands:
+    means = contributions.mean(("chain", "draw"), dtype=float)
+    media = means["media"].transpose("channel", "date")
+    totals = media.sum("date").to_numpy()
+    order = np.argsort(-np.abs(totals), kind="stable")
+    bands = {"Baseline": (_baseline(means), _BASELINE)}
+    for colour, index in zip(style.COLOURS, order[:max_channels], strict=False):
+        bands[str(media["channel"].to_numpy()[index])] = (media.to_numpy()[index], colour)
+    if len(order) > max_channels:
+        others = order[max_channels:]
+        bands[f"{len(others)} other channels"] = (media.to_numpy()[others].sum(axis=0), _OTHERS)
+    if "interaction" in means:
+        bands["Interaction"] = (means["interaction"].to_numpy(), _TOGETHER)
+    return bands
+
+
+def _baseline(means: xr.Dataset) -> np.ndarray:
+    parts = [means[name] for name in means if name not in ("media", "interaction")]
+    summed = [part.sum([dim for dim in part.dims if dim != "date"]).to_numpy() for part in parts]
+    return np.sum(summed, axis=0)
+
+
+def _draw_stack(ax: Axes, dates: np.ndarray, bands: Bands) -> None:
+    top, bottom = np.zeros(len(dates)), np.zeros(len(dates))
+    for name, (values, colour) in bands.items():
+        hatch = "////" if name == "Interaction" else None
+        look = {"facecolor": colour, "edgecolor": style.GREY if hatch else "none", "linewidth": 0.0, "hatch": hatch}
+        above, below = top + np.maximum(values, 0.0), bottom + np.minimum(values, 0.0)
+        ax.fill_between(dates, top, above, label=style.text(name), **look)
+        ax.fill_between(dates, bottom, below, **look)
+        top, bottom = above, below
+    ax.axhline(0.0, color=style.DARK, linewidth=0.8)

@@ -61,21 +61,19 @@ def plot_spend_shares(panel: Panel, *, ax: Axes | None = None, currency: str = "
     totals = panel.spend.sum(axis=1)
     order, shares = np.argsort(-totals, kind="stable"), totals / (totals.sum() or 1.0)
     ax = style.row_axes(ax, len(order))
-    bars = ax.barh(range(len(order)), shares[order], color=style.BLUE, height=0.7)
-    amounts = [f"{style.percent(shares[i])}  ({style.compact(totals[i])})" for i in order]
-    ax.bar_label(bars, amounts, padding=3, fontsize=style.SMALL)
-    # Room for the amounts beside the longest bar.
-    ax.set_xlim(0.0, 1.25 * max(float(shares.max()), 0.01))
+    places = range(len(order))
+    ax.barh(places, shares[order], color=style.BLUE, height=0.7)
+    ax.set_xlim(left=0.0)
     style.percent_axis(ax, "x")
     title = f"Spend by channel, {style.compact(totals.sum())} {currency} in total"
     style.dress(ax, title=title, x=f"Share of total spend (%), total in brackets ({currency})", y="Channel")
     style.name_rows(ax, [panel.channels[i] for i in order])
+    amounts = [f"{style.percent(shares[i])} ({style.compact(totals[i])})" for i in order]
+    style.write_beside(ax, amounts, shares[order], places)
     return ax
 
 
-def plot_spend_against_target(
-    panel: Panel, *, currency: str = "currency", target: str | None = None
-) -> np.ndarray:
+def plot_spend_against_target(panel: Panel, *, currency: str = "currency", target: str | None = None) -> np.ndarray:
     """Spend of each channel against the target of the same period, one small picture per channel.
 
     The correlation `r` above each is what a first look shows; it is no effect.
@@ -96,7 +94,7 @@ def plot_spend_against_target(
     figure, axes = style.small_multiples(names, share_y=True)
     for ax, spend in zip(axes, panel.spend, strict=True):
         ax.scatter(spend, observed, s=10, color=style.BLUE, alpha=0.5, linewidths=0)
-        style.compact_axis(ax, "x", ticks=3)
+        style.compact_axis(ax, "x", ticks=4)
     style.compact_axis(axes[0], "y", ticks=5)
     style.from_zero(axes[0], observed)
     x, y = style.spend_label(currency, panel.frequency.period), target_label(panel, target)

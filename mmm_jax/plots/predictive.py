@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.dates import date2num
 
 from mmm_jax.analysis.scores import score_table
 from mmm_jax.data.panel import Panel
@@ -85,16 +86,16 @@ def plot_forecast(
     known = [panel for panel in (train_panel, test_panel) if panel.target is not None]
     for number, panel in enumerate(known):
         _draw_observed(ax, panel, label="Observed" if number == 0 else None)
-    ax.axvline(_between(train_panel, test_panel), color=style.DARK, linestyle="--", linewidth=1, label="Forecast begins")
+    ax.axvline(
+        date2num(_between(train_panel, test_panel)), color=style.DARK, linestyle="--", linewidth=1, label="Forecast begins"
+    )
     both = [part["y"].to_numpy() for part in (train_predicted, test_predicted)]
     _finish(ax, title, target_label(train_panel, target), *both)
-    style.legend_below(ax, columns=2)
+    style.legend_below(ax, widest=2)
     return ax
 
 
-def plot_residuals(
-    predicted: xr.Dataset, panel: Panel, *, prob: float = 0.9, target: str | None = None
-) -> np.ndarray:
+def plot_residuals(predicted: xr.Dataset, panel: Panel, *, prob: float = 0.9, target: str | None = None) -> np.ndarray:
     """What the model did not expect: observed minus expected target, over time and against the expectation.
 
     Runs of one sign over time hint at a missing trend or control; a funnel, at another likelihood.
@@ -133,16 +134,20 @@ def plot_residuals(
 def _draw_distribution(
     ax: Axes, predicted: xr.Dataset, probs: Sequence[float], colour: str, label: str | None = None
 ) -> None:
-    dates = predicted["date"].to_numpy()
+    dates, draws = predicted["date"].to_numpy(), predicted["y"].where(np.isfinite(predicted["y"]))
     widest_first = sorted(probs, reverse=True)
     for prob, strength in zip(widest_first, np.linspace(0.25, 0.5, len(widest_first)), strict=True):
-        band = interval(predicted["y"], prob)
+        band = interval(draws, prob)
         shade = style.tint(colour, strength)
         name = label or f"{style.percent(prob)} interval"
         ax.fill_between(dates, band["lower"], band["upper"], color=shade, linewidth=0, label=name)
     # The median lies inside of every central interval; the mean of a skewed distribution may not.
-    median = predicted["y"].median(("chain", "draw"))
+    median = draws.median(("chain", "draw"))
     ax.plot(dates, median, color=colour, linewidth=1.2, label="_median" if label else "Median")
+    lost = float(draws.isnull().mean())
+    if lost:
+        # A wide prior reaches beyond the largest number.
+        ax.plot([], [], " ", label=f"{style.percent(lost)} of the draws are infinite, left out")
 
 
 def _draw_observed(ax: Axes, panel: Panel, label: str | None = "Observed") -> None:

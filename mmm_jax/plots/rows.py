@@ -1,6 +1,6 @@
-"""Named rows with a point and its interval each, the body of several pictures."""
+"""Channels in rows, each with its mean and interval."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
@@ -10,25 +10,59 @@ from mmm_jax.fitting.labels import interval
 from mmm_jax.plots import style
 
 
-def channel_summary(draws: xr.DataArray, prob: float) -> xr.Dataset:
-    """Mean and interval per channel, largest mean first; channels without a number (no spend) come last."""
-    # Quantiles of nothing but NaN would warn; they are NaN here.
-    table = interval(draws.fillna(0.0), prob).where(draws.notnull().all(("chain", "draw")))
-    return table.isel(channel=np.argsort(-table["mean"].to_numpy(), kind="stable"))
+def summary(draws: xr.DataArray, prob: float) -> xr.Dataset:
+    """Mean and interval per channel; NaN where the draws are, as for the return of a channel without spend."""
+    # Quantiles of nothing but NaN would warn.
+    return interval(draws.fillna(0.0), prob).where(draws.notnull().all(("chain", "draw")))
 
 
-def draw_rows(
-    ax: Axes, names: Sequence[str], table: Mapping[str, np.ndarray], number: Callable[[float], str], label: str
-) -> None:
-    """A dot at `mean` and a bar from `lower` to `upper` per row, with the mean written beside it."""
+def plot_rows(
+    draws: xr.DataArray,
+    *,
+    prob: float,
+    ax: Axes | None,
+    title: str,
+    x: str,
+    number: Callable[[float], str],
+    marks: Mapping[str, float] | None = None,
+) -> Axes:
+    """One row per channel, the largest mean at the top: a dot at the mean, a bar over the interval, both in digits.
+
+    Args:
+        draws: dimensions (chain, draw, channel); a channel that has NaN instead had no spend.
+        prob: probability of the central interval.
+        ax: axes to draw on; a new figure if `None`.
+        title: title of the picture.
+        x: label of the horizontal axis, with its unit.
+        number: how a mean is written.
+        marks: known values by channel, drawn as diamonds.
+    """
+    table = summary(draws, prob)
+    table = table.isel(channel=np.argsort(-table["mean"].to_numpy(), kind="stable"))
+    names = [str(name) for name in table["channel"].to_numpy()]
+    ax = style.row_axes(ax, len(names))
+    style.dress(ax, title=title, x=x, y="Channel")
+    mean, lower, upper = (table[name].to_numpy() for name in ("mean", "lower", "upper"))
     places = np.arange(len(names))
-    mean, lower, upper = (np.asarray(table[name], float) for name in ("mean", "lower", "upper"))
-    ax.hlines(places, lower, upper, color=style.tint(style.BLUE, 0.5), linewidth=5, label=label)
-    ax.plot(mean, places, "o", color=style.BLUE, markersize=6, label="Mean")
-    for place in places:
-        known = np.isfinite(mean[place])
-        words, at = (number(mean[place]), upper[place]) if known else ("no spend", 0.0)
-        ax.annotate(
-            words, (at, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=style.SMALL
-        )
+    shade = style.tint(style.BLUE, 0.45)
+    ax.hlines(places, lower, upper, color=shade, linewidth=5, label=f"{style.percent(prob)} interval")
+    ax.plot(mean, places, "o", color=style.BLUE, markersize=5, label="Mean")
+    _draw_marks(ax, names, marks or {})
+    ax.axvline(0.0, color=style.DARK, linewidth=0.8)
     style.name_rows(ax, names)
+    style.legend_below(ax)
+    ax.set_xlim(left=min(0.0, ax.dataLim.x0))
+    words = [_words(*row, number) for row in zip(mean, lower, upper, strict=True)]
+    style.write_beside(ax, words, np.nan_to_num(upper), places)
+    return ax
+
+
+def _draw_marks(ax: Axes, names: list[str], marks: Mapping[str, float]) -> None:
+    known = [place for place, name in enumerate(names) if name in marks]
+    if known:
+        values = [marks[names[place]] for place in known]
+        ax.plot(values, known, "D", color=style.VERMILION, markersize=5, label="True value")
+
+
+def _words(mean: float, lower: float, upper: float, number: Callable[[float], str]) -> str:
+    return f"{number(mean)} ({number(lower)} to {number(upper)})" if np.isfinite(mean) else "no spend"

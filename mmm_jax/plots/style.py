@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import Formatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from mmm_jax.data.calendar import infer_frequency
 
@@ -35,6 +36,9 @@ WIDTH, HEIGHT = 7.0, 4.0
 TITLE, LABEL, SMALL = 11.0, 9.5, 8.5
 """Font sizes in points."""
 
+Places = Sequence[float] | Sequence[int] | np.ndarray
+"""Data coordinates."""
+
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
@@ -42,12 +46,15 @@ def compact(value: float) -> str:
     """Three significant digits and a letter for thousands, millions, billions or trillions.
 
     Example:
-        >>> compact(1_234_567.0), compact(999_999.0), compact(0.125)
-        ('1.23M', '1M', '0.125')
+        >>> compact(1_234_567.0), compact(999_999.0), compact(0.125), compact(0.0)
+        ('1.23M', '1.00M', '0.125', '0')
     """
     rounded = float(f"{value:.3g}")
+    if rounded == 0:
+        return "0"
     size, letter = _unit(rounded)
-    return _minus(f"{rounded / size:.3g}{letter}")
+    # The alternate form keeps the zeros, so that amounts in a column compare, but also a bare point.
+    return _minus(f"{rounded / size:#.3g}".rstrip(".") + letter)
 
 
 def percent(share: float) -> str:
@@ -71,19 +78,30 @@ class CompactFormatter(Formatter):
         """The numbers of all ticks of an axis."""
         ticks = np.asarray(values, float)
         size, letter = _unit(float(np.abs(ticks).max(initial=0.0)))
-        scaled = ticks / size
-        digits = _digits(scaled)
-        return ["0" if value == 0 else _minus(f"{value:,.{digits}f}{letter}") for value in scaled]
+        return _told_apart(ticks / size, letter)
+
+
+class PercentTicks(Formatter):
+    """Ticks such as 0, 20%, 40%, of shares, with as many digits as tell the ticks apart."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The share by itself, as a cursor shows it."""
+        return percent(x)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """The shares of all ticks of an axis."""
+        return _told_apart(100 * np.asarray(values, float), "%")
 
 
 def tint(colour: str, strength: float) -> str:
     """The colour mixed with white: opaque, so that it prints, and looks in the legend, as it does in the picture."""
-    return to_hex([1 - strength * (1 - part) for part in to_rgb(colour)])
+    red, green, blue = to_rgb(colour)
+    return to_hex((1 - strength * (1 - red), 1 - strength * (1 - green), 1 - strength * (1 - blue)))
 
 
 def text(words: str, width: int = 30) -> str:
-    """A user's words as a label: wrapped, and read as they stand rather than as mathematics or a hidden label."""
-    lines = textwrap.fill(words.replace("$", r"\$"), width)
+    """A user's words as a label: on two lines at most, read as they stand, not as mathematics or a hidden label."""
+    lines = textwrap.fill(words.replace("$", r"\$"), width, max_lines=2, placeholder="\N{HORIZONTAL ELLIPSIS}")
     return f" {lines}" if lines.startswith("_") else lines
 
 
@@ -118,9 +136,7 @@ def small_multiples(names: Sequence[str], *, share_y: bool) -> tuple[Figure, np.
     columns = count if count <= 3 else min(5, math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
     height = HEIGHT if rows == 1 else 0.9 + rows * (1.9 if columns <= 3 else 1.6)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(WIDTH, height), layout="constrained", sharey=share_y, squeeze=False
-    )
+    figure, grid = plt.subplots(rows, columns, figsize=(WIDTH, height), layout="constrained", sharey=share_y, squeeze=False)
     for unused in grid.flat[count:]:
         unused.remove()
     for ax, name in zip(grid.flat, names, strict=False):
@@ -133,7 +149,8 @@ def small_multiples(names: Sequence[str], *, share_y: bool) -> tuple[Figure, np.
 def label_figure(figure: Figure, *, title: str, x: str, y: str) -> None:
     """Title and labels that hold for all axes of a figure."""
     figure.suptitle(text(title, 80), fontsize=TITLE)
-    figure.supxlabel(text(x, 80), fontsize=LABEL)
+    # An empty line under the label: the layout reserves no room for a legend besides it.
+    figure.supxlabel(text(x, 80) + "\n", fontsize=LABEL)
     figure.supylabel(text(y, 50), fontsize=LABEL)
 
 
@@ -160,18 +177,20 @@ def dress(ax: Axes, *, title: str, x: str, y: str) -> Axes:
     return ax
 
 
-def legend_below(ax: Axes, *, columns: int = 4, reverse: bool = False) -> None:
-    """A legend under the axes, where it hides no data."""
-    handles, labels = ax.get_legend_handles_labels()
-    order = slice(None, None, -1 if reverse else 1)
+def legend_below(ax: Axes, *, widest: int = 4) -> None:
+    """A legend under the axes and their label, where it hides no data, in rows of `widest` entries at most."""
+    count = max(len(ax.get_legend_handles_labels()[1]), 1)
+    rows = math.ceil(count / widest)
+    # In points, so that it keeps its distance on axes of any height.
+    place = ax.transAxes + ScaledTranslation(0.0, -38 / 72, ax.figure.dpi_scale_trans)
     ax.legend(
-        handles[order],
-        labels[order],
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.16),
-        ncols=columns,
+        bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=place,
+        ncols=math.ceil(count / rows),
         fontsize=SMALL,
         frameon=False,
+        borderaxespad=0.0,
     )
 
 
@@ -193,14 +212,29 @@ def compact_axis(ax: Axes, *which: str, ticks: int = 6) -> None:
 
 def percent_axis(ax: Axes, which: str) -> None:
     """Shares as percentages along the axis named `x` or `y`."""
-    (ax.xaxis if which == "x" else ax.yaxis).set_major_formatter(PercentFormatter(1.0))
+    (ax.xaxis if which == "x" else ax.yaxis).set_major_formatter(PercentTicks())
 
 
-def name_rows(ax: Axes, names: Sequence[str]) -> None:
+def name_rows(ax: Axes, names: Sequence[str], *, width: int = 30) -> None:
     """Names along the vertical axis, the first one at the top."""
-    ax.set_yticks(range(len(names)), [text(name) for name in names], fontsize=SMALL)
+    ax.set_yticks(range(len(names)), [text(name, width) for name in names], fontsize=SMALL)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
+
+
+def write_beside(ax: Axes, words: Sequence[str], x: Places, y: Places) -> None:
+    """Words a little to the right of places in data coordinates, with room made for them in the axes."""
+    notes = [
+        ax.annotate(word, (at, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=SMALL)
+        for word, at, row in zip(words, x, y, strict=True)
+    ]
+    # How wide the words are beside the axes is known once the figure is laid out.
+    ax.figure.figure.draw_without_rendering()
+    left, right = ax.get_xlim()
+    width = ax.bbox.width
+    free = [max(width - note.get_window_extent().width - 8 / 72 * ax.figure.dpi, 0.2 * width) for note in notes]
+    needed = [(place - left) * width / room for place, room in zip(x, free, strict=True)]
+    ax.set_xlim(left, max(right, left + max(needed)))
 
 
 def from_zero(ax: Axes, *values: np.ndarray) -> None:
@@ -213,10 +247,13 @@ def _unit(value: float) -> tuple[float, str]:
     return next((unit for unit in _UNITS if abs(value) >= unit[0]), _UNITS[-1])
 
 
-def _digits(scaled: np.ndarray) -> int:
-    steps = np.diff(scaled)
+def _told_apart(ticks: np.ndarray, suffix: str) -> list[str]:
+    """The ticks with the fewest digits after the point that still show each of them as it is."""
+    steps = np.diff(ticks)
     tolerance = 1e-3 * float(np.abs(steps[steps != 0]).min(initial=1.0))
-    return next((d for d in range(9) if np.abs(np.round(scaled, d) - scaled).max(initial=0.0) <= tolerance), 9)
+    errors = (np.abs(np.round(ticks, digits) - ticks).max(initial=0.0) for digits in range(9))
+    digits = next((count for count, error in enumerate(errors) if error <= tolerance), 9)
+    return ["0" if abs(tick) <= tolerance else _minus(f"{tick:,.{digits}f}{suffix}") for tick in ticks]
 
 
 def _minus(number: str) -> str:

@@ -1,0 +1,33 @@
+"""One matplotlib function per question; each returns the axes it drew on.
+
+Not imported by `import mmm_jax`: write `from mmm_jax import plots`. A function without `ax=` makes a figure of its own,
+to be saved by `ax.figure.savefig(...)` and closed by `matplotlib.pyplot.close(ax.figure)`.
+"""
+
+from mmm_jax.plots.contributions import plot_contribution_shares, plot_contributions
+from mmm_jax.plots.curves import plot_response_curves, plot_saturation_curves
+from mmm_jax.plots.data import plot_spend_against_target, plot_spend_shares, plot_target
+from mmm_jax.plots.parameters import plot_prior_posterior
+from mmm_jax.plots.plan import plot_improvement, plot_plan
+from mmm_jax.plots.predictive import plot_forecast, plot_predictive, plot_residuals
+from mmm_jax.plots.returns import plot_roas, plot_share_against_roas
+from mmm_jax.plots.waterfall import plot_waterfall
+
+__all__ = [
+    "plot_contribution_shares",
+    "plot_contributions",
+    "plot_forecast",
+    "plot_improvement",
+    "plot_plan",
+    "plot_predictive",
+    "plot_prior_posterior",
+    "plot_residuals",
+    "plot_response_curves",
+    "plot_roas",
+    "plot_saturation_curves",
+    "plot_share_against_roas",
+    "plot_spend_against_target",
+    "plot_spend_shares",
+    "plot_target",
+    "plot_waterfall",
+]

@@ -1,0 +1,112 @@
+"""How a channel's effect answers to its spend, one small picture per channel."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from mmm_jax.fitting.labels import interval
+from mmm_jax.plots import style
+
+
+def plot_response_curves(
+    curves: xr.Dataset,
+    *,
+    prob: float = 0.9,
+    share_y: bool = True,
+    currency: str = "currency",
+    target: str = "target",
+) -> np.ndarray:
+    """What each channel brings over the window, against what it costs over the window.
+
+    Args:
+        curves: `fit.response_curves()`: `response` in units of the target, `spend` in currency, both over the window.
+        prob: probability of the central interval.
+        share_y: one vertical axis for all channels, so that their heights compare.
+        currency: name of the currency.
+        target: name and unit of the target.
+
+    Returns:
+        One axes per channel, in the order of the curves: spend against response, both summed over the window, the
+        mean with its interval, a dashed line and a dot at the observed spend.
+    """
+    names = [str(name) for name in curves["channel"].to_numpy()]
+    figure, axes = style.small_multiples(names, share_y=share_y)
+    table, steps = interval(curves["response"], prob), curves["multiplier"].to_numpy()
+    for ax, name in zip(axes, names, strict=True):
+        spend, band = curves["spend"].sel(channel=name).to_numpy(), table.sel(channel=name)
+        _draw_curve(ax, spend, band, prob)
+        if steps.min() <= 1.0 <= steps.max():
+            _mark_observed(ax, *(float(np.interp(1.0, steps, values)) for values in (spend, band["mean"])))
+    _finish(axes, table)
+    x, y = f"Spend over the window ({currency})", f"Contribution over the window ({target})"
+    style.label_figure(figure, title="Response to more or less spend", x=x, y=y)
+    style.figure_legend(figure, axes[0])
+    return axes
+
+
+def plot_saturation_curves(
+    curves: xr.Dataset,
+    *,
+    prob: float = 0.9,
+    share_y: bool = True,
+    log_link: bool = False,
+    currency: str = "currency",
+    period: str = "period",
+    target: str = "target",
+) -> np.ndarray:
+    """Effect of each channel per period, against its adstocked spend of that period.
+
+    Args:
+        curves: `fit.saturation_curves()`: `effect` in units of the target per period, `spend` and `observed` in currency
+            per period.
+        prob: probability of the central interval.
+        share_y: one vertical axis for all channels, so that their heights compare.
+        log_link: the likelihood is log-normal, so that the effect is on the target's logarithm.
+        currency: name of the currency.
+        period: the word for one row of the panel, such as "week".
+        target: name and unit of the target.
+
+    Returns:
+        One axes per channel, in the order of the curves: spend against effect, both per period, the mean with its
+        interval. Beyond the dashed line at the largest observed spend, where the curve is the model's guess, the
+        background is grey.
+    """
+    names = [str(name) for name in curves["channel"].to_numpy()]
+    figure, axes = style.small_multiples(names, share_y=share_y)
+    table = interval(curves["effect"], prob)
+    for ax, name in zip(axes, names, strict=True):
+        spend, largest = curves["spend"].sel(channel=name).to_numpy(), float(curves["observed"].sel(channel=name))
+        _draw_curve(ax, spend, table.sel(channel=name), prob)
+        _mark_range(ax, largest, float(spend.max()))
+    _finish(axes, table)
+    effect = f"logarithm of {target}" if log_link else target
+    x, y = f"Adstocked spend ({currency} per {period})", f"Effect ({effect} per {period})"
+    style.label_figure(figure, title="Saturation", x=x, y=y)
+    style.figure_legend(figure, axes[0])
+    return axes
+
+
+def _draw_curve(ax: Axes, spend: np.ndarray, band: xr.Dataset, prob: float) -> None:
+    shade = style.tint(style.BLUE, 0.3)
+    label = f"{style.percent(prob)} interval"
+    ax.fill_between(spend, band["lower"], band["upper"], color=shade, linewidth=0, label=label)
+    ax.plot(spend, band["mean"], color=style.BLUE, linewidth=1.5, label="Mean")
+
+
+def _mark_observed(ax: Axes, spend: float, response: float) -> None:
+    ax.axvline(spend, color=style.DARK, linestyle="--", linewidth=0.9, label="Observed spend")
+    ax.plot([spend], [response], "o", color=style.VERMILION, markersize=4.5)
+
+
+def _mark_range(ax: Axes, largest: float, end: float) -> None:
+    ax.axvline(largest, color=style.DARK, linestyle="--", linewidth=0.9, label="Largest observed spend")
+    if end > largest:
+        ax.axvspan(largest, end, color=style.LIGHT, alpha=0.5, linewidth=0, zorder=0, label="Never observed")
+
+
+def _finish(axes: np.ndarray, table: xr.Dataset) -> None:
+    for ax in axes:
+        ax.margins(x=0.0)
+        style.from_zero(ax, table["lower"].to_numpy())
+        style.compact_axis(ax, "x", ticks=4)
+        style.compact_axis(ax, "y", ticks=5)
