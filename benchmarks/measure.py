@@ -48,7 +48,8 @@ def peak_megabytes() -> float:
 def machine() -> str:
     """One line: processor, cores, interpreter, versions, device."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "numpyro", "arviz", "mmm-jax"))
-    return f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; {jax.devices()[0].device_kind}"
+    device = jax.devices()[0].device_kind
+    return f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; {device}"
 
 
 def _processor() -> str:

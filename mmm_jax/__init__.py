@@ -1,5 +1,6 @@
 """Bayesian marketing-mix models on JAX: from a table of spend and sales to a budget plan."""
 
+from mmm_jax.analysis.scores import coverage, crps, mape, nrmse, r2, score_table
 from mmm_jax.data import datasets, synthetic
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
@@ -16,7 +17,6 @@ from mmm_jax.errors import (
     SpecError,
     StoreError,
 )
-from mmm_jax.analysis.scores import coverage, crps, mape, nrmse, r2, score_table
 from mmm_jax.fitting.fit import fit
 from mmm_jax.fitting.labels import interval
 from mmm_jax.fitting.posterior import Fit

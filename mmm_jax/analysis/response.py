@@ -60,9 +60,7 @@ def response_curve(
     return jax.lax.map(at, multipliers).T
 
 
-def saturation_curve(
-    model: MMM, params: Params, spend: Float[Array, "channel grid"]
-) -> Float[Array, "channel grid"]:
+def saturation_curve(model: MMM, params: Params, spend: Float[Array, "channel grid"]) -> Float[Array, "channel grid"]:
     """Effect of adstocked spend per period: in units of the target, or of the log target with a log link.
 
     Args:

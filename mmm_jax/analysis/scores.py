@@ -77,6 +77,7 @@ def _aligned(y: Values, draws: Values) -> tuple[np.ndarray, np.ndarray]:
     observed, values = np.asarray(y, float), np.asarray(draws, float)
     if observed.ndim != 1 or values.shape[-1] != observed.shape[0]:
         raise ValueError(
-            f"`y` must have shape (time,) and `draws` (..., time) with the same time, got {observed.shape} and {values.shape}."
+            "`y` must have shape (time,) and `draws` (..., time) with the same time, "
+            f"got {observed.shape} and {values.shape}."
         )
     return observed, values.reshape(-1, observed.shape[0])

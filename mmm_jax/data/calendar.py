@@ -55,10 +55,10 @@ def dates_after(last: np.datetime64, count: int, frequency: Frequency, *, month_
     if frequency in _STEP_DAYS:
         return last + steps * np.timedelta64(_STEP_DAYS[frequency], "D")
     month = last.astype("datetime64[M]")
+    months = month + steps * np.timedelta64(1, "M")
     if month_end:
-        return (month + steps + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
-    day_of_month = last - month.astype("datetime64[D]")
-    return (month + steps).astype("datetime64[D]") + day_of_month
+        return (months + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
+    return months.astype("datetime64[D]") + (last - month.astype("datetime64[D]"))
 
 
 def continues(previous: Dates, new: Dates, frequency: Frequency) -> bool:
@@ -92,7 +92,8 @@ def _likely_frequency(dates: Dates) -> Frequency:
 
 
 def _all_month_ends(dates: Dates) -> bool:
-    return bool(np.all((dates + 1).astype("datetime64[M]") != dates.astype("datetime64[M]")))
+    following = dates + np.timedelta64(1, "D")
+    return bool(np.all(following.astype("datetime64[M]") != dates.astype("datetime64[M]")))
 
 
 def _raise_irregular(dates: Dates, expected: Dates, index: int, frequency: Frequency) -> None:

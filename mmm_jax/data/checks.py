@@ -1,11 +1,15 @@
 """One function per rule that a table must keep. Each raises a `PanelError` that names column, date and value."""
 
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from mmm_jax.errors import PanelError
+
+_DAY_OR_MONTH_FIRST = re.compile(r"\s*\d{1,2}[./-]\d{1,2}[./-]\d{2}")
 
 
 def check_is_table(frame: object) -> None:
@@ -14,6 +18,13 @@ def check_is_table(frame: object) -> None:
         raise PanelError(f"A pandas DataFrame is needed, got {type(frame).__name__}. Wrap it as pandas.DataFrame(...).")
     if len(frame) == 0:
         raise PanelError("The table is empty: it has columns but no rows. Check the filter or the file that made it.")
+
+
+def column_names(given: Iterable[str], role: str) -> tuple[str, ...]:
+    """The names as a tuple, from a list, a pandas Index or the like; text alone is no list of names."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise PanelError(f"`{role}` must be a list of column names, got {_shown(given)}.")
+    return tuple(str(name) if isinstance(name, str) else name for name in given)
 
 
 def check_roles(date: str, target: str | None, channels: Sequence[str], controls: Sequence[str]) -> None:
@@ -35,12 +46,13 @@ def check_roles(date: str, target: str | None, channels: Sequence[str], controls
 
 def check_columns_exist(frame: pd.DataFrame, columns: Sequence[str]) -> None:
     """Every named column stands in the table, once."""
-    missing = [column for column in columns if column not in frame.columns]
+    names = [name for name in frame.columns if isinstance(name, str)]
+    missing = [column for column in columns if column not in names]
     if missing:
         raise PanelError(
             f"{len(missing)} columns are missing from the table: {_listed(missing)}. It has: {_listed(list(frame.columns))}."
         )
-    twice = [column for column in columns if int((frame.columns == column).sum()) > 1]
+    twice = [column for column in columns if names.count(column) > 1]
     if twice:
         raise PanelError(f"Column {twice[0]!r} stands in the table more than once. Rename or drop the copies.")
 
@@ -52,12 +64,12 @@ def parse_dates(column: pd.Series) -> np.ndarray:
         PanelError: a cell that is no date, is missing, or has a time of day.
     """
     name = column.name
-    if isinstance(column.dtype, pd.PeriodDtype):
-        column = column.dt.to_timestamp()
-    if pd.api.types.is_numeric_dtype(column.dtype):
+    numbers = [value for value in column if _is_number(value) and value == value]  # NaN is a missing date
+    if numbers or pd.api.types.is_numeric_dtype(column.dtype):
         raise PanelError(
             f"Dates in column {name!r} must be dates or text such as 2024-01-31, but it holds numbers; "
-            f"the first is {column.iloc[0]!r}. Convert them with pandas.to_datetime and the right format."
+            f"the first is {_shown(numbers[0] if numbers else column.iloc[0])}. "
+            "Convert them with pandas.to_datetime and the right format."
         )
     parsed = _to_datetime(column)
     bad = np.flatnonzero(parsed.isna().to_numpy())
@@ -89,15 +101,11 @@ def to_numbers(column: pd.Series, dates: np.ndarray) -> np.ndarray:
     dtype = column.dtype
     if pd.api.types.is_complex_dtype(dtype):
         raise PanelError(f"Column {column.name!r} must hold real numbers, but its dtype is {dtype}.")
-    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
-        return column.to_numpy(dtype=float, na_value=np.nan)
-    for value, date in zip(column, dates, strict=True):
-        if not isinstance(value, (int, float, np.number)) and not _is_missing(value):
-            raise PanelError(
-                f"Column {column.name!r} must hold numbers, but its dtype is {dtype}; "
-                f"the first cell that is none is on {date}: got {_shown(value)}. Convert the column to numbers."
-            )
-    return _object_to_numbers(column)
+    # What is too large for a float becomes infinite, and is refused as such.
+    with np.errstate(over="ignore"):
+        if pd.api.types.is_numeric_dtype(dtype):
+            return column.to_numpy(dtype=float, na_value=np.nan)
+        return np.array([_to_number(value, date, column) for value, date in zip(column, dates, strict=True)])
 
 
 def check_finite(values: np.ndarray, dates: np.ndarray, column: str) -> None:
@@ -150,7 +158,12 @@ def check_rows_cover_window(rows: int, l_max: int) -> None:
 
 def _to_datetime(column: pd.Series) -> pd.Series:
     try:
-        parsed = pd.to_datetime(column, errors="coerce")
+        # pandas warns where it guesses; what it cannot read, or could read in two ways, is refused here.
+        with warnings.catch_warnings(action="ignore"):
+            stamps = column.dt.to_timestamp() if isinstance(column.dtype, pd.PeriodDtype) else column
+            parsed = pd.to_datetime(stamps, errors="coerce")
+            two_ways = isinstance(column.iloc[0], str) and _DAY_OR_MONTH_FIRST.match(column.iloc[0])
+            day_first = pd.to_datetime(stamps, errors="coerce", dayfirst=True) if two_ways else parsed
     except (ValueError, TypeError, OverflowError) as error:
         raise PanelError(
             f"Dates in column {column.name!r} cannot be read, the first is {_shown(column.iloc[0])}: {error}. "
@@ -158,7 +171,24 @@ def _to_datetime(column: pd.Series) -> pd.Series:
         ) from error
     if not pd.api.types.is_datetime64_any_dtype(parsed.dtype):
         raise PanelError(f"Dates in column {column.name!r} cannot be read; the first is {_shown(column.iloc[0])}.")
-    return parsed.dt.tz_localize(None)
+    return _one_reading(column, parsed, day_first).dt.tz_localize(None)
+
+
+def _one_reading(column: pd.Series, month_first: pd.Series, day_first: pd.Series) -> pd.Series:
+    """The reading of dates such as 02/01/2024 that fits all rows; a `PanelError` if both do and they differ."""
+    if day_first.isna().any():
+        return month_first
+    if month_first.isna().any():
+        return day_first
+    differ = np.flatnonzero((month_first != day_first).to_numpy())
+    if len(differ):
+        row = differ[0]
+        raise PanelError(
+            f"Dates in column {column.name!r} can be read with the day or with the month first; in row {row}, "
+            f"{column.iloc[row]!r} is {month_first.iloc[row]:%Y-%m-%d} or {day_first.iloc[row]:%Y-%m-%d}. "
+            "Write dates as 2024-01-31."
+        )
+    return month_first
 
 
 def _check_whole_days(parsed: pd.Series, name: object) -> None:
@@ -170,11 +200,22 @@ def _check_whole_days(parsed: pd.Series, name: object) -> None:
         )
 
 
-def _object_to_numbers(column: pd.Series) -> np.ndarray:
+def _to_number(value: object, date: np.datetime64, column: pd.Series) -> float:
+    if _is_missing(value):
+        return np.nan
+    if not _is_number(value):
+        raise PanelError(
+            f"Column {column.name!r} must hold numbers, but its dtype is {column.dtype}; "
+            f"the first cell that is none is on {date}: got {_shown(value)}. Convert the column to numbers."
+        )
     try:
-        return np.array([np.nan if _is_missing(value) else float(value) for value in column])
-    except (OverflowError, TypeError, ValueError) as error:
-        raise PanelError(f"Column {column.name!r} must hold numbers: {error}.") from error
+        return float(value)
+    except OverflowError:
+        return np.inf
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating, np.bool_)) and not isinstance(value, np.timedelta64)
 
 
 def _is_missing(value: object) -> bool:

@@ -73,6 +73,7 @@ class Panel:
             'weekly'
         """
         checks.check_is_table(frame)
+        channels, controls = checks.column_names(channels, "channels"), checks.column_names(controls, "controls")
         checks.check_roles(date, target, channels, controls)
         checks.check_columns_exist(frame, [date, *([] if target is None else [target]), *channels, *controls])
         dates = checks.parse_dates(frame[date])
@@ -99,8 +100,8 @@ class Panel:
             spend=spend,
             controls=_stacked([numbers(control) for control in controls], len(dates)),
             target=outcome,
-            channels=tuple(channels),
-            control_names=tuple(controls),
+            channels=channels,
+            control_names=controls,
             target_name=target or "target",
             frequency=frequency,
         )

@@ -77,7 +77,7 @@ def make_market(*, seed: int = 0, weeks: int = 209, start: str = "2014-08-03", n
     if weeks < 52:
         raise PanelError(f"A synthetic market needs at least 52 weeks, got {weeks}.")
     rng = np.random.default_rng(seed)
-    dates = np.datetime64(start, "D") + 7 * np.arange(weeks)
+    dates = np.datetime64(start, "D") + np.arange(weeks) * np.timedelta64(7, "D")
     spend = _flighted_spend(rng, weeks)
     parameters = _draw_parameters(rng)
     media = _media_contributions(spend, parameters)

@@ -15,7 +15,7 @@ from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import progress_bar
 from mmm_jax.inference import numpyro_nuts
 from mmm_jax.inference.diagnostics import diagnose
-from mmm_jax.inference.samples import Samples, SamplerSettings
+from mmm_jax.inference.samples import SamplerSettings, Samples
 from mmm_jax.inference.transforms import Charts, constrain, flat_size
 from mmm_jax.kernels.numerics import Precision, precision_scope
 from mmm_jax.model.build import build_model

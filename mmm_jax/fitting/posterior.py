@@ -275,4 +275,3 @@ class Fit:
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(spend > 0, totals / spend, np.nan)
         return self._labelled(ratio, ("channel",)).rename(name).assign_attrs(long_name=name)
-

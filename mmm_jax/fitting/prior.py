@@ -55,4 +55,3 @@ def sample_prior(
             "/observed_data": observed,
         }
     )
-

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmm_jax.errors import ConvergenceWarning
 from mmm_jax.inference.convergence import Draws, convergence_table, energy_bfmi
-from mmm_jax.inference.samples import Samples, SamplerSettings
+from mmm_jax.inference.samples import SamplerSettings, Samples
 
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100

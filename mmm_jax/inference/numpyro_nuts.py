@@ -18,11 +18,14 @@ import numpy as np
 from jaxtyping import Array
 from numpyro.infer.hmc import hmc
 
-from mmm_jax.inference.samples import LogDensity, Progress, Samples, SamplerSettings
-from mmm_jax.inference.start import starting_points
+from mmm_jax.errors import SamplingError
+from mmm_jax.inference.samples import LogDensity, Progress, SamplerSettings, Samples
 
 _CHUNK = 50
 """Iterations between two reports of progress."""
+
+_RADIUS, _ATTEMPTS = 2.0, 100
+"""Half the width of the box that chains start in, and how often a point in it is tried."""
 
 _DENSE_UP_TO = 300
 """Length of the flat vector up to which the metric is dense."""
@@ -58,10 +61,8 @@ def sample(
         SamplingError: no starting point with a finite density.
     """
     clock = time.perf_counter()
-    key_start, key_run = jax.random.split(key)
-    points = starting_points(log_density, data, size, settings.num_chains, key_start)
-    keys = [jax.random.fold_in(key_run, chain) for chain in range(settings.num_chains)]
-    program = _compiled(log_density, settings, size, points[0], keys[0], data)
+    keys = [jax.random.fold_in(key, chain) for chain in range(settings.num_chains)]
+    program = _compiled(log_density, settings, size, keys[0], data)
     compiled = time.perf_counter()
     report = _Counter(settings, progress)
     # The precision is local to a thread: hand the caller's on.
@@ -69,7 +70,7 @@ def sample(
 
     def chain(index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         with jax.enable_x64(wide):
-            return _run_chain(program, points[index], keys[index], data, settings, report)
+            return _run_chain(program, size, keys[index], data, settings, report)
 
     with ThreadPoolExecutor(max_workers=min(settings.num_chains, os.cpu_count() or 1)) as pool:
         results = list(pool.map(chain, range(settings.num_chains)))
@@ -92,10 +93,25 @@ class _Counter:
                 self._progress(self._done, self._total)
 
 
+def _started(program: _Program, size: int, key: Array, data: Any) -> Any:
+    """State at a point from a uniform box around 0 at which density and gradient are finite."""
+    key_points, key_run = jax.random.split(key)
+    for attempt in range(_ATTEMPTS):
+        point_key = jax.random.fold_in(key_points, attempt)
+        point = jax.random.uniform(point_key, (size,), minval=-_RADIUS, maxval=_RADIUS)
+        state = program.start(point, key_run, data)
+        if np.isfinite(state.potential_energy) and np.isfinite(state.z_grad).all():
+            return state
+    raise SamplingError(
+        f"No starting point with a finite density was found in {_ATTEMPTS} tries. The priors and the data contradict "
+        "each other: check the priors' scales against the scaled target, and sample the prior first."
+    )
+
+
 def _run_chain(
-    program: _Program, point: Array, key: Array, data: Any, settings: SamplerSettings, report: _Counter
+    program: _Program, size: int, key: Array, data: Any, settings: SamplerSettings, report: _Counter
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    state, kept = program.start(point, key, data), []
+    state, kept = _started(program, size, key, data), []
     for phase, length in (("warmup", settings.num_warmup), ("sample", settings.num_samples)):
         for first in range(0, length, _CHUNK):
             count = min(_CHUNK, length - first)
@@ -108,13 +124,10 @@ def _run_chain(
     return positions, stats
 
 
-def _compiled(
-    log_density: LogDensity, settings: SamplerSettings, size: int, point: Array, key: Array, data: Any
-) -> _Program:
+def _compiled(log_density: LogDensity, settings: SamplerSettings, size: int, key: Array, data: Any) -> _Program:
     """Both programs, compiled for these shapes before any thread starts."""
-    kernel = _kernel(
-        log_density, settings.num_warmup, settings.target_accept, settings.max_tree_depth, size <= _DENSE_UP_TO
-    )
+    kernel = _kernel(log_density, settings.num_warmup, settings.target_accept, settings.max_tree_depth, size <= _DENSE_UP_TO)
+    point = jnp.zeros(size)
     state = jax.eval_shape(kernel.start, point, key, data)
     return _Program(
         kernel.start.lower(point, key, data).compile(),

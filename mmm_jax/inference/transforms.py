@@ -218,15 +218,11 @@ def _beta(prior: dist.Beta) -> AbstractChart:
 
 
 def _gamma(prior: dist.Gamma) -> AbstractChart:
-    return LogLocationScale(
-        digamma(prior.concentration) - jnp.log(prior.rate), jnp.sqrt(polygamma(1, prior.concentration))
-    )
+    return LogLocationScale(digamma(prior.concentration) - jnp.log(prior.rate), jnp.sqrt(polygamma(1, prior.concentration)))
 
 
 def _inverse_gamma(prior: dist.InverseGamma) -> AbstractChart:
-    return LogLocationScale(
-        jnp.log(prior.rate) - digamma(prior.concentration), jnp.sqrt(polygamma(1, prior.concentration))
-    )
+    return LogLocationScale(jnp.log(prior.rate) - digamma(prior.concentration), jnp.sqrt(polygamma(1, prior.concentration)))
 
 
 def _half_cauchy(prior: dist.HalfCauchy) -> AbstractChart:

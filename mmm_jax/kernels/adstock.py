@@ -15,9 +15,7 @@ from mmm_jax.kernels.numerics import safe_divide, tiny
 _LARGEST_EXPONENT = 60.0
 
 
-def geometric_weights(
-    alpha: Float[Array, "*shape"], l_max: int, *, normalize: bool = True
-) -> Float[Array, "*shape lag"]:
+def geometric_weights(alpha: Float[Array, "*shape"], l_max: int, *, normalize: bool = True) -> Float[Array, "*shape lag"]:
     r"""Weights of spend `l` periods ago, `alpha**l`.
 
     Args:
@@ -47,11 +45,13 @@ def delayed_weights(
     Reference:
         Jin et al. (2017), eq. 2.
     """
-    distance = (jnp.arange(l_max, dtype=alpha.dtype) - theta[..., None]) ** 2
+    lags, delay = jnp.arange(l_max, dtype=alpha.dtype), theta[..., None]
     log_alpha = jnp.log(jnp.maximum(alpha, tiny(alpha)))[..., None]
-    log_weights = distance * log_alpha
-    # Normalised in log space: far from the window all weights underflow, their ratios do not.
-    return jax.nn.softmax(log_weights, axis=-1) if normalize else jnp.exp(log_weights)
+    if not normalize:
+        return jnp.exp((lags - delay) ** 2 * log_alpha)
+    # Measured from the lag nearest to the delay: far from the window all weights underflow, their ratios do not.
+    peak = jnp.clip(jnp.round(delay), 0, l_max - 1)
+    return jax.nn.softmax((lags - peak) * (lags + peak - 2 * delay) * log_alpha, axis=-1)
 
 
 def binomial_weights(alpha: Float[Array, "*shape"], l_max: int, *, normalize: bool = True) -> Float[Array, "*shape lag"]:
@@ -132,9 +132,7 @@ def lagged(media: Float[Array, "*shape time"], l_max: int, *, lead: int = 0) -> 
     return jnp.stack([padded[..., start : start + time] for start in starts], axis=-1)
 
 
-def carry_over(
-    windows: Float[Array, "*shape time lag"], weights: Float[Array, "*shape lag"]
-) -> Float[Array, "*shape time"]:
+def carry_over(windows: Float[Array, "*shape time lag"], weights: Float[Array, "*shape lag"]) -> Float[Array, "*shape time"]:
     """`a_t = sum_l w_l x_{t-l}` on spend that `lagged` has laid out."""
     return jnp.einsum("...tl,...l->...t", windows, weights)
 

@@ -7,12 +7,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Float
 
 from mmm_jax.errors import PanelError
 from mmm_jax.model.components import Params
 from mmm_jax.model.priors import gamma_from_moments
+from mmm_jax.model.truncated import LeftTruncatedNormal
 
 _LOG_SQRT_2PI = 0.5 * float(np.log(2 * np.pi))
 
@@ -84,12 +84,10 @@ class TruncatedNormal(AbstractLikelihood):
         return {"y_sigma": dist.HalfNormal(2.0)}
 
     def distribution(self, mu: Array, params: Params) -> dist.Distribution:
-        return dist.TruncatedNormal(mu, params["y_sigma"], low=self.lower)
+        return LeftTruncatedNormal(mu, params["y_sigma"], low=self.lower)
 
     def log_density(self, target: Array, mu: Array, params: Params) -> Array:
-        sigma = params["y_sigma"]
-        # `log_ndtr` stays finite far below the bound, where the log of a difference of probabilities does not.
-        return _normal_log_density(target, mu, sigma) - log_ndtr((mu - self.lower) / sigma)
+        return self.distribution(mu, params).log_prob(target)
 
     def expectation(self, mu: Array, params: Params) -> Array:
         return mu
@@ -149,9 +147,7 @@ def _normal_log_density(target: Array, mu: Array, sigma: Array) -> Array:
     return -0.5 * ((target - mu) / sigma) ** 2 - jnp.log(sigma) - _LOG_SQRT_2PI
 
 
-def _check_above(
-    target: np.ndarray, dates: np.ndarray, name: str, lower: float, *, strict: bool, likelihood: str
-) -> None:
+def _check_above(target: np.ndarray, dates: np.ndarray, name: str, lower: float, *, strict: bool, likelihood: str) -> None:
     bad = np.flatnonzero(target <= lower if strict else target < lower)
     if len(bad):
         relation = "above" if strict else "at least"

@@ -73,7 +73,9 @@ class MMM(eqx.Module):
             "trend": nothing if self.trend is None else self.trend.coefficients(params) @ self.trend_basis,
         }
 
-    def media_total(self, params: Params, media: Float[Array, "channel history_time"] | None = None) -> Float[Array, " time"]:
+    def media_total(
+        self, params: Params, media: Float[Array, "channel history_time"] | None = None
+    ) -> Float[Array, " time"]:
         """Summed effect of all channels, in units of the scaled target."""
         if not self.adstock_first:
             return self.media_effects(params, media).sum(axis=0)

@@ -14,7 +14,7 @@ from mmm_jax.planning.solver import Outcome
 Spend = Mapping[str, float] | xr.DataArray
 """Spend to compare with: currency over the horizon by channel, or an array over (date, channel)."""
 
-INTERIOR, AT_LOWER, AT_UPPER = "interior", "at lower bound", "at upper bound"
+INTERIOR, AT_LOWER, AT_UPPER, LOCKED = "interior", "at lower bound", "at upper bound", "locked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Certificate:
             interior channels, not higher at lower bounds, not lower at upper bounds.
         shadow_price: what one more unit of total spend would bring, in units of the target.
         marginal_return: the same for each channel's own spend, (channel,).
-        state: `interior`, `at lower bound` or `at upper bound`, (channel,).
+        state: `interior`, `at lower bound`, `at upper bound`, or `locked` where the two are equal, (channel,).
         iterations: of the best run.
         start_values: objective that each start arrived at.
         start_spread: difference between best and worst of these, relative to the best: above about 1e-6 there are
@@ -89,8 +89,8 @@ class Comparison:
 
     @property
     def relative_gain(self) -> xr.DataArray:
-        """Difference over the other's response, (chain, draw)."""
-        return self.difference / self.other_response
+        """Difference over the other's response, (chain, draw); NaN where the other brings nothing."""
+        return self.difference / self.other_response.where(self.other_response != 0)
 
     def to_frame(self, *, prob: float = 0.9) -> Any:
         """Posterior mean, sd and interval of both responses, their difference and the relative gain (pandas)."""
@@ -147,7 +147,7 @@ class Allocation:
                 (date, channel).
 
         Raises:
-            PlanError: channels or dates do not match the plan's.
+            PlanError: channels or dates do not match the plan's, or spend is negative or not finite.
         """
         other = self.respond(self._as_spend(spend))["total"]
         return Comparison(self.response - other, self.response, other)
@@ -184,17 +184,28 @@ class Allocation:
         }
 
     def _as_spend(self, spend: Spend) -> xr.DataArray:
-        if isinstance(spend, xr.DataArray):
-            if set(spend.dims) != {"date", "channel"} or spend.sizes != self.spend.sizes:
-                raise PlanError(f"Spend must have the dimensions {dict(self.spend.sizes)}, got {dict(spend.sizes)}.")
-            try:
-                return spend.sel(date=self.spend["date"], channel=self.spend["channel"]).transpose("date", "channel")
-            except KeyError as error:
-                raise PlanError(f"Spend lacks a date or channel of the plan: {error}.") from error
+        found = self._aligned(spend) if isinstance(spend, xr.DataArray) else self._spread(spend)
+        if not (np.isfinite(found) & (found >= 0)).all():
+            raise PlanError("Spend must be finite and at least 0 everywhere.")
+        return found
+
+    def _aligned(self, spend: xr.DataArray) -> xr.DataArray:
+        if dict(spend.sizes) != dict(self.spend.sizes):
+            raise PlanError(f"Spend must have the dimensions {dict(self.spend.sizes)}, got {dict(spend.sizes)}.")
+        try:
+            return spend.sel(date=self.spend["date"], channel=self.spend["channel"]).transpose("date", "channel")
+        except KeyError as error:
+            raise PlanError(f"Spend lacks a date or channel of the plan: {error}.") from error
+
+    def _spread(self, spend: Mapping[str, float]) -> xr.DataArray:
         channels = [str(channel) for channel in self.spend["channel"].values]
-        if set(spend) != set(channels):
-            raise PlanError(f"Spend must name each of the channels {', '.join(channels)}; got {', '.join(spend)}.")
-        totals = np.array([float(spend[channel]) for channel in channels])
+        try:
+            given = {str(channel): float(amount) for channel, amount in dict(spend).items()}
+        except (TypeError, ValueError) as error:
+            raise PlanError(f"Spend must be a mapping of channel to number, or a DataArray; got {spend!r}.") from error
+        if set(given) != set(channels):
+            raise PlanError(f"Spend must name each of the channels {', '.join(channels)}; got {', '.join(given)}.")
+        totals = [given[channel] for channel in channels]
         return self._profile() * xr.DataArray(totals, dims="channel", coords={"channel": channels})
 
     def _profile(self) -> xr.DataArray:

@@ -10,6 +10,9 @@ from mmm_jax.errors import InfeasibleError, PlanError
 Bounds = Mapping[str, tuple[float, float]]
 """Lowest and highest spend by channel."""
 
+SMALLEST_SHARE = 1e-12
+"""Share of the total that the solver leaves to a channel that may go to 0: at 0 itself a root has no slope to climb."""
+
 
 @dataclass(frozen=True, eq=False)
 class Budget:
@@ -17,7 +20,7 @@ class Budget:
 
     Attributes:
         total: currency over the horizon.
-        lower, upper: currency over the horizon, shape (channel,).
+        lower, upper: currency over the horizon, shape (channel,); infinite where there is no upper bound.
     """
 
     total: float
@@ -27,7 +30,8 @@ class Budget:
     @property
     def shares(self) -> tuple[np.ndarray, np.ndarray]:
         """The box relative to the total: the solver's own scale."""
-        return self.lower / self.total, self.upper / self.total
+        upper = np.minimum(self.upper / self.total, 1.0)
+        return np.minimum(np.maximum(self.lower / self.total, SMALLEST_SHARE), upper), upper
 
 
 def checked_budget(total: float, bounds: Bounds | None, channels: Sequence[str], factor: float) -> Budget:
@@ -35,7 +39,7 @@ def checked_budget(total: float, bounds: Bounds | None, channels: Sequence[str],
 
     Args:
         total: total spend, positive.
-        bounds: boxes; channels that are not named may have anything from 0 to the total.
+        bounds: boxes; channels that are not named may have anything.
         channels: all channels of the fit.
         factor: horizon's currency per unit of `total` and `bounds`.
 
@@ -43,14 +47,12 @@ def checked_budget(total: float, bounds: Bounds | None, channels: Sequence[str],
         PlanError: unknown channel, or a bound or total that is not a usable number.
         InfeasibleError: no spend lies in all boxes and sums to the total; says by how much.
     """
-    if not (np.isfinite(total) and total > 0):
-        raise PlanError(f"`total` must be a positive number, got {total}.")
-    given = dict(bounds or {})
+    total, given = _checked_total(total), dict(bounds or {})
     unknown = sorted(set(given) - set(channels))
     if unknown:
         raise PlanError(f"`bounds` names the channel {unknown[0]!r}; the fit has {', '.join(channels)}.")
-    boxes = np.array([_checked_box(channel, given.get(channel, (0.0, total))) for channel in channels])
-    lower, upper = boxes[:, 0], boxes[:, 1]
+    boxes = [_checked_box(channel, given[channel]) if channel in given else (0.0, np.inf) for channel in channels]
+    lower, upper = np.array(boxes).T
     if lower.sum() > total * (1 + 1e-12):
         raise InfeasibleError(
             f"The lower bounds sum to {lower.sum():,.2f}, which is {lower.sum() - total:,.2f} more than the total of "
@@ -62,6 +64,16 @@ def checked_budget(total: float, bounds: Bounds | None, channels: Sequence[str],
             f"{total:,.2f}. The smallest are {_largest(channels, -upper)}. Raise them, or lower the total."
         )
     return Budget(total * factor, lower * factor, upper * factor)
+
+
+def _checked_total(total: float) -> float:
+    try:
+        amount = float(total)
+    except (TypeError, ValueError) as error:
+        raise PlanError(f"`total` must be a positive number, got {total!r}.") from error
+    if not (np.isfinite(amount) and amount > 0):
+        raise PlanError(f"`total` must be a positive number, got {amount:g}.")
+    return amount
 
 
 def _checked_box(channel: str, box: tuple[float, float]) -> tuple[float, float]:

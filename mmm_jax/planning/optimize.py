@@ -4,6 +4,7 @@ from typing import Literal
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
@@ -18,11 +19,14 @@ from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.components import Params
 from mmm_jax.model.mmm import MMM
 from mmm_jax.planning import solver
-from mmm_jax.planning.allocation import AT_LOWER, AT_UPPER, INTERIOR, Allocation, Certificate
+from mmm_jax.planning.allocation import AT_LOWER, AT_UPPER, INTERIOR, LOCKED, Allocation, Certificate
 from mmm_jax.planning.constraints import Bounds, Budget, checked_budget
 from mmm_jax.planning.horizon import Horizon, Profile, horizon_panel, spend_profile
 from mmm_jax.planning.objectives import AbstractObjective, MeanResponse
 from mmm_jax.planning.response import HorizonWindows, LevelResponse, horizon_windows, plan_response
+
+_SAME_VALUE = 1e-9
+"""Objectives that are closer than this, relatively, are of the same optimum."""
 
 
 def optimize_budget(
@@ -43,16 +47,17 @@ def optimize_budget(
 
     Args:
         fit: the posterior.
-        horizon: dates right after the training rows (or their number), or a panel of these rows.
+        horizon: dates right after the known rows (or their number), or a panel of these rows.
         total: currency over the whole horizon, or per period.
-        bounds: lowest and highest spend by channel, in the unit of `total`; from 0 to the total where not given.
+        bounds: lowest and highest spend by channel, in the unit of `total`; equal ones lock the channel there; from 0 to
+            any part of the total where not given.
         per: unit of `total` and `bounds`: the whole horizon, or the mean of a period.
         profile: how each channel's spend is spread over the dates; evenly by default.
         objective: what to maximise over the draws; the posterior mean of the response by default.
         num_starts: runs from different first plans: the centre, the least, and random ones.
         key: random key or seed of the random starts.
         carry_in: let the spend before the horizon work on into it.
-        history: the rows right before the horizon, if they are not the training rows.
+        history: the last known rows, right before the horizon, if they are not the training rows.
 
     Raises:
         PlanError: a statement of the problem that cannot be used; says which.
@@ -63,31 +68,32 @@ def optimize_budget(
         raise PlanError(f"`per` must be 'horizon' or 'period', got {per!r}.")
     if num_starts < 1:
         raise PlanError(f"`num_starts` must be at least 1, got {num_starts}.")
-    rows = horizon_panel(fit, horizon)
+    rows = horizon_panel(fit, horizon, history)
     budget = checked_budget(total, bounds, fit.panel.channels, len(rows) if per == "period" else 1.0)
     shape = spend_profile(profile, rows)
     with precision_scope("float64"):
         model = fit.model(rows, carry_in=carry_in, history=history)
-        draws = {name: np.asarray(values, float) for name, values in fit.flat_draws().items()}
+        draws = {name: jnp.asarray(values, float) for name, values in fit.flat_draws().items()}
         # A share of 1 is the whole total: spread over the dates, and scaled as the model's media.
         per_share = shape * budget.total / len(rows) / fit.scales.channel[:, None]
         problem = _Problem(_lay_out(model, draws, horizon_windows(model, per_share)), objective or MeanResponse())
-        lower, upper = budget.shares
-        solutions = solver.maximise(problem, _starts(lower, upper, num_starts, as_key(key)), lower, upper)
+        boxes = (_starts(budget, num_starts, as_key(key)), *budget.shares)
+        solutions = solver.maximise(problem, *map(jnp.asarray, boxes))
         best = _best(solutions)
-        spend = _spend(best, shape, budget, rows, fit)
-        certificate = _certificate(problem, solutions, best, budget, fit)
+        levels = _levels(best, budget)
+        spend = _spend(levels, shape, rows, fit)
+        certificate = _certificate(solutions, best, levels, budget, fit)
 
     def respond(spend: xr.DataArray) -> xr.Dataset:
         return _respond(fit, model, draws, spend)
 
     found = respond(spend)
-    low, high = (_by_channel(values, fit) for values in (budget.lower, budget.upper))
+    low, high = (_by_channel(values, fit) for values in (budget.lower, np.minimum(budget.upper, budget.total)))
     return Allocation(spend, found["total"], found["channel"], certificate, low, high, respond)
 
 
 class _Problem(eqx.Module):
-    """Objective as a function of each channel's share of the total; in units of its value at even shares."""
+    """Objective as a function of each channel's share of the total."""
 
     response: LevelResponse
     objective: AbstractObjective
@@ -101,43 +107,60 @@ def _lay_out(model: MMM, draws: Params, windows: HorizonWindows) -> LevelRespons
     return LevelResponse.build(model, draws, windows)
 
 
-def _starts(lower: np.ndarray, upper: np.ndarray, count: int, key: Array) -> np.ndarray:
+def _starts(budget: Budget, count: int, key: Array) -> np.ndarray:
     """First plans: the boxes' centre, their lower ends, then random points of the boxes; the solver projects them."""
+    lower, upper = budget.shares
     fixed = np.stack([(lower + upper) / 2, lower])
     random = jax.random.uniform(key, (count, len(lower)))
     return np.concatenate([fixed, lower + (upper - lower) * np.asarray(random)])[:count]
 
 
 def _best(solutions: solver.Solution) -> solver.Solution:
-    index = int(np.argmax(np.asarray(solutions.value)))
-    return jax.tree.map(lambda values: np.asarray(values)[index], solutions)
+    """The run that arrived highest; of those that differ by rounding alone, the one closest to the conditions."""
+    ends = jax.tree.map(np.asarray, solutions)
+    value = np.where(np.isfinite(ends.value), ends.value, -np.inf)
+    highest = value >= value.max() - _SAME_VALUE * abs(value.max())
+    index = np.argmin(np.where(highest & np.isfinite(ends.residual), ends.residual, np.inf))
+    return jax.tree.map(lambda values: values[index], ends)
 
 
-def _spend(best: solver.Solution, shape: np.ndarray, budget: Budget, rows: Panel, fit: Fit) -> xr.DataArray:
-    per_date = (best.point * budget.total / len(rows))[:, None] * shape
+def _levels(best: solver.Solution, budget: Budget) -> np.ndarray:
+    """Spend per channel in currency over the horizon; on a bound, the bound as it was given."""
+    lower, upper = budget.shares
+    inside = np.where(best.point >= upper, np.minimum(budget.upper, budget.total), best.point * budget.total)
+    return np.where(best.point <= lower, budget.lower, inside)
+
+
+def _spend(levels: np.ndarray, shape: np.ndarray, rows: Panel, fit: Fit) -> xr.DataArray:
+    per_date = (levels / len(rows))[:, None] * shape
     coords = {"date": rows.dates.astype("datetime64[ns]"), "channel": list(fit.panel.channels)}
     return xr.DataArray(per_date.T, dims=("date", "channel"), coords=coords, name="spend")
 
 
 def _certificate(
-    problem: _Problem, solutions: solver.Solution, best: solver.Solution, budget: Budget, fit: Fit
+    solutions: solver.Solution, best: solver.Solution, levels: np.ndarray, budget: Budget, fit: Fit
 ) -> Certificate:
-    lower, upper = budget.shares
-    _, price = solver.kkt(best.point, best.gradient, lower, upper)
+    # Without an upper bound, all of one more unit of the total may go to the channel that has everything already.
+    marginal = np.asarray(best.gradient) / budget.total
+    price = np.max(marginal, where=best.point < budget.upper / budget.total, initial=-np.inf)
     values = np.asarray(solutions.value)
-    outside = np.maximum(lower - best.point, best.point - upper).max()
-    state = np.where(best.point <= lower, AT_LOWER, np.where(best.point >= upper, AT_UPPER, INTERIOR))
+    outside = np.maximum(budget.lower - levels, levels - budget.upper).max()
     return Certificate(
         outcome=best.outcome(),
-        feasibility=float(max(abs(best.point.sum() - 1.0), outside, 0.0)),
+        feasibility=float(max(abs(levels.sum() - budget.total), outside, 0.0) / budget.total),
         kkt_residual=float(best.residual),
-        shadow_price=float(price) / budget.total,
-        marginal_return=_by_channel(best.gradient / budget.total, fit),
-        state=_by_channel(state, fit),
+        shadow_price=float(price) if np.isfinite(price) else 0.0,
+        marginal_return=_by_channel(marginal, fit),
+        state=_by_channel(_state(levels, budget), fit),
         iterations=int(best.iterations),
         start_values=tuple(values.tolist()),
         start_spread=float((values.max() - values.min()) / max(abs(values.max()), np.finfo(float).tiny)),
     )
+
+
+def _state(levels: np.ndarray, budget: Budget) -> np.ndarray:
+    at_bound = np.where(levels <= budget.lower, AT_LOWER, np.where(levels >= budget.upper, AT_UPPER, INTERIOR))
+    return np.where(budget.lower == budget.upper, LOCKED, at_bound)
 
 
 def _respond(fit: Fit, model: MMM, draws: Params, spend: xr.DataArray) -> xr.Dataset:

@@ -36,17 +36,19 @@ def plan_response(
     """
     carry = jnp.pad(model.media[:, : model.history], ((0, 0), (0, planned.shape[1])))
     with_plan = carry.at[:, model.history :].set(planned)
+    # Nothing planned brings nothing: not the rounding of the carry-in's effect, which would show in people's tables.
+    spent = (planned != 0).any(axis=1)
     if model.likelihood.additive:
-        channel = model.target_scale * (_with_tail(model, params, with_plan) - _with_tail(model, params, carry))
-        return {"total": channel.sum(), "channel": channel.sum(axis=1)}
+        change = model.target_scale * (_with_tail(model, params, with_plan) - _with_tail(model, params, carry))
+        channel = jnp.where(spent, change.sum(axis=1), 0.0)
+        return {"total": channel.sum(), "channel": channel}
     baseline = model.baseline(params)
     effects, before = model.media_effects(params, with_plan), model.media_effects(params, carry)
     mu = baseline + effects.sum(axis=0)
     mean = model.expectation(mu, params)
-    return {
-        "total": (mean - model.expectation(baseline + before.sum(axis=0), params)).sum(),
-        "channel": (mean - model.expectation(mu - effects + before, params)).sum(axis=1),
-    }
+    total = (mean - model.expectation(baseline + before.sum(axis=0), params)).sum()
+    channel = (mean - model.expectation(mu - effects + before, params)).sum(axis=1)
+    return {"total": jnp.where(spent.any(), total, 0.0), "channel": jnp.where(spent, channel, 0.0)}
 
 
 class HorizonWindows(NamedTuple):
@@ -110,7 +112,7 @@ class LevelResponse(eqx.Module):
             draws: arrays with the draws as first axis.
             windows: from `horizon_windows` of the same model.
         """
-        carry, plan, counts = windows
+        carry, plan, counts = map(jnp.asarray, windows)
         additive = model.likelihood.additive
         weights = jax.vmap(model.weights)(draws)
         if model.adstock_first:

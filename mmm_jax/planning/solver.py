@@ -1,9 +1,6 @@
-"""Maximising a smooth function over a box with a given sum: scaled projected gradient, many starts in one run.
+"""Maximising a smooth function over a box with a given sum: scaled projected gradient, many starts in one run."""
 
-jaxopt is no longer maintained; it is imported here and nowhere else, so that it can be replaced in one place.
-"""
-
-import warnings
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
@@ -13,19 +10,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-with warnings.catch_warnings():
-    # jaxopt announces on import that it is no longer maintained: known, and the reason why it stays behind this file.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from jaxopt.projection import projection_box_section
+from mmm_jax.kernels.numerics import safe_divide
 
-MAX_ITERATIONS = 200
+MAX_ITERATIONS = 500
 TOLERANCE = 1e-9
 """KKT residual, relative to the gradient's size, at which a run stops."""
 
 _ARMIJO = 1e-4
 _SMALLEST_STEP = 1e-9
-_CURVATURE_FLOOR = 1e-3
-"""Least curvature that a variable is scaled by, relative to the largest."""
+_NOISE = 1e-10
+"""Gain, relative to the value, that is too small to be trusted."""
+_LONGEST_STEP = 10.0
+"""Furthest that a variable is sent in one step, before the projection; the whole set is 1 wide."""
+_FLAT = 1e-12
+"""Least curvature that a variable is scaled by, relative to the largest slope."""
 
 Objective = Callable[[Float[Array, " n"]], Float[Array, ""]]
 
@@ -42,8 +40,8 @@ class Outcome(StrEnum):
         """What to do about it."""
         return {
             "converged": "The conditions of an optimum hold to the tolerance.",
-            "stalled": "No step improves the objective although its slope is not 0: it is not smooth there, or the draws "
-            "hold extreme values. Do not use the plan; check the posterior.",
+            "stalled": "No step improves the objective although its slope is not 0: it is not smooth there, or it is not "
+            "finite, as extreme draws make it. Do not use the plan; check the posterior.",
             "iteration limit": "The optimum was not reached in time. Raise `num_starts`, or narrow the bounds.",
         }[self.value]
 
@@ -60,9 +58,10 @@ class Solution(NamedTuple):
 
     def outcome(self) -> Outcome:
         """Why this run ended."""
-        if self.residual <= TOLERANCE:
+        finite = math.isfinite(self.value) and math.isfinite(self.residual)
+        if finite and self.residual <= TOLERANCE:
             return Outcome.CONVERGED
-        return Outcome.STALLED if self.stalled else Outcome.ITERATION_LIMIT
+        return Outcome.STALLED if self.stalled or not finite else Outcome.ITERATION_LIMIT
 
 
 @eqx.filter_jit
@@ -71,9 +70,9 @@ def maximise(
 ) -> Solution:
     """Local maxima of the objective over `lower <= x <= upper`, `sum(x) = 1`, one run per start.
 
-    Each step goes along the projection of a Newton-like step, scaled by the curvature of each variable: for a
-    separable objective, such as one level per channel under an additive model, this is Newton's method and converges
-    quadratically; for others it is a scaled projected gradient with a line search. A step never loses.
+    Each step is the projection of a Newton-like step, scaled by the curvature of each variable: for a separable
+    objective, such as one level per channel under an additive model, this is Newton's method and converges
+    quadratically; for others it is a scaled projected gradient. Lengths are tried until one gains, rounding aside.
 
     Args:
         objective: smooth function of the shares; a pytree, so that new numbers do not compile anew.
@@ -87,17 +86,21 @@ def maximise(
 def project(
     point: Float[Array, " n"], lower: Float[Array, " n"], upper: Float[Array, " n"], metric: Float[Array, " n"]
 ) -> Float[Array, " n"]:
-    """The feasible point nearest to `point`, by squared distance weighted with `metric`; exact in its sum.
+    """The feasible point nearest to `point`, by squared distance weighted with `metric`; exact, bounds included.
 
-    jaxopt's bisection finds which bounds are active; the free variables then follow in closed form.
+    It is `clip(point + multiplier / metric, lower, upper)`, whose sum is piecewise linear in the multiplier, with a kink
+    where a variable meets a bound: the free variables are those of the piece in which the sum reaches 1.
     """
-    root = jnp.sqrt(metric)
-    target, low, high, weights = root * point, root * lower, root * upper, 1.0 / root
-    # Bisection cannot bracket a box that is a single point in the section.
-    found = jnp.clip(projection_box_section(target, (low, high, weights, 1.0)), low, high)
-    for _ in range(2):
-        found = _closed_form(target, found, low, high, weights)
-    return jnp.clip(found / root, lower, upper)
+
+    def at(multiplier: Array) -> Array:
+        return jnp.clip(point + multiplier / metric, lower, upper)
+
+    kinks = jnp.sort(jnp.concatenate([metric * (lower - point), metric * (upper - point)]))
+    piece = jnp.clip(jnp.sum(jax.vmap(at)(kinks).sum(axis=1) < 1.0), 1, kinks.shape[0] - 1)
+    found = at(0.5 * (kinks[piece - 1] + kinks[piece]))
+    weights = jnp.where((lower < found) & (found < upper), 1.0 / metric, 0.0)
+    found = jnp.clip(found + (1.0 - found.sum()) * safe_divide(weights, weights.sum()), lower, upper)
+    return _snapped(found, lower, upper)
 
 
 def kkt(
@@ -108,19 +111,23 @@ def kkt(
     At a maximum no variable below its upper bound has a larger slope than one above its lower bound.
 
     Returns:
-        Residual: half of the largest such difference, relative to the largest slope; and the largest slope of any
-        variable that can still grow: what one more unit of the sum brings.
+        Residual: half of the largest such difference, relative to the largest slope of a variable that is not held by
+        both bounds, NaN where a slope is not finite; and the largest slope of any variable that can still grow: what
+        one more unit of the sum brings, 0 if none can.
     """
     can_grow, can_shrink = point < upper, point > lower
     best = jnp.max(jnp.where(can_grow, gradient, -jnp.inf))
     worst = jnp.min(jnp.where(can_shrink, gradient, jnp.inf))
-    size = jnp.maximum(jnp.max(jnp.abs(gradient)), jnp.finfo(gradient.dtype).tiny)
-    return jnp.maximum(0.5 * (best - worst), 0.0) / size, jnp.where(jnp.isfinite(best), best, 0.0)
+    size = jnp.max(jnp.where(can_grow | can_shrink, jnp.abs(gradient), 0.0))
+    residual = safe_divide(jnp.maximum(0.5 * (best - worst), 0.0), size)
+    return jnp.where(jnp.isfinite(size), residual, jnp.nan), jnp.where(can_grow.any(), best, 0.0)
 
 
 class _State(NamedTuple):
     solution: Solution
     curvature: Float[Array, " n"]
+    size: Float[Array, ""]
+    """Length of the next step to try; 1 is the whole of it."""
 
 
 def _run(objective: Objective, start: Array, lower: Array, upper: Array) -> Solution:
@@ -128,61 +135,61 @@ def _run(objective: Objective, start: Array, lower: Array, upper: Array) -> Solu
         at = state.solution
         return (at.residual > TOLERANCE) & ~at.stalled & (at.iterations < MAX_ITERATIONS)
 
-    def step(state: _State) -> _State:
-        at = state.solution
-        target = project(at.point + at.gradient / state.curvature, lower, upper, state.curvature)
-        return _line_search(objective, state, target, lower, upper)
-
-    first = project(start, lower, upper, jnp.ones_like(start))
-    return jax.lax.while_loop(going, step, _evaluated(objective, first, lower, upper, jnp.zeros((), int))).solution
+    first = _evaluated(objective, project(start, lower, upper, jnp.ones_like(start)), lower, upper)
+    return jax.lax.while_loop(going, lambda state: _try_step(objective, state, lower, upper), first).solution
 
 
-def _evaluated(objective: Objective, point: Array, lower: Array, upper: Array, iterations: Array) -> _State:
-    # The Hessian's row sums: its diagonal where the objective is separable.
-    (value, gradient), (_, curvature) = jax.jvp(jax.value_and_grad(objective), (point,), (jnp.ones_like(point),))
+def _evaluated(objective: Objective, point: Array, lower: Array, upper: Array) -> _State:
+    probe = _probe((point > lower) & (point < upper), point.dtype)
+    (value, gradient), (_, bend) = jax.jvp(jax.value_and_grad(objective), (point,), (probe,))
     residual, _ = kkt(point, gradient, lower, upper)
-    solution = Solution(point, value, gradient, residual, iterations, jnp.zeros((), bool))
-    return _State(solution, _positive(curvature, gradient))
+    solution = Solution(point, value, gradient, residual, jnp.zeros((), int), jnp.zeros((), bool))
+    return _State(solution, bend / probe, jnp.ones_like(value))
 
 
-def _line_search(objective: Objective, state: _State, target: Array, lower: Array, upper: Array) -> _State:
-    """The state after the largest of the steps 1, 1/2, 1/4, ... that gains enough; stalled where it was if none does.
+def _probe(free: Array, dtype: jnp.dtype) -> Array:
+    """A vector `p` for which `H @ p / p` is the diagonal of a Hessian: exactly where the objective is separable.
 
-    The full step, nearly always taken, is evaluated once, with the derivatives that the next iteration needs; it takes
-    the projection itself, so that bounds are met exactly.
+    Its signs alternate over the free variables: so it sees next to nothing of a coupling that is the same between all
+    of them, such as a log link's, which does not bend the objective along the set. Held variables hardly count.
+    """
+    return (jnp.where(jnp.cumsum(free) % 2 == 1, 1.0, -1.0) * jnp.where(free, 1.0, 0.01)).astype(dtype)
+
+
+def _try_step(objective: Objective, state: _State, lower: Array, upper: Array) -> _State:
+    """The state after a step of the state's size if that gains enough, else where it was, with half the size.
+
+    Shorter steps are projected anew, so that each ends exactly on the bounds that it reaches.
     """
     at = state.solution
-    slope = at.gradient @ (target - at.point)
-    # Close to the optimum the gain drowns in rounding: allow for it, so that the last steps are taken.
-    slack = 8 * jnp.finfo(at.value.dtype).eps * jnp.abs(at.value)
-
-    def gains_too_little(carry: tuple[_State, Array]) -> Array:
-        tried, size = carry
-        return ~(tried.solution.value - at.value >= _ARMIJO * size * slope - slack) & (size > _SMALLEST_STEP)
-
-    def shorter(carry: tuple[_State, Array]) -> tuple[_State, Array]:
-        size = 0.5 * carry[1]
-        return _evaluated(objective, at.point + size * (target - at.point), lower, upper, at.iterations + 1), size
-
-    full = _evaluated(objective, target, lower, upper, at.iterations + 1)
-    tried, size = jax.lax.while_loop(gains_too_little, shorter, (full, jnp.ones(())))
-    moved = (size > _SMALLEST_STEP) & (slope > 0)
-    stuck = state._replace(solution=at._replace(stalled=jnp.ones((), bool)))
-    return jax.tree.map(lambda new, old: jnp.where(moved, new, old), tried, stuck)
+    _, price = kkt(at.point, at.gradient, lower, upper)
+    # Every way along the set sums to 0 but for rounding; the price would only magnify that.
+    climb = at.gradient - price
+    metric = _metric(state.curvature, climb)
+    tried = _evaluated(objective, project(at.point + state.size * climb / metric, lower, upper, metric), lower, upper)
+    way, gain = tried.solution.point - at.point, tried.solution.value - at.value
+    # Close to the optimum the gain drowns in rounding; the slope does not (Hager and Zhang 2005, eq. 4.1).
+    drowned = jnp.abs(gain) <= _NOISE * jnp.abs(at.value)
+    climbs = (tried.solution.gradient - price) @ way >= (2 * _ARMIJO - 1) * climb @ way
+    gains = (climb @ way > 0) & ((gain >= _ARMIJO * climb @ way) | (drowned & climbs))
+    shorter = state._replace(size=0.5 * state.size)
+    longer = tried._replace(size=jnp.minimum(2.0 * state.size, 1.0))
+    after = jax.tree.map(lambda new, old: jnp.where(gains, new, old), longer, shorter)
+    stalled = after.size < _SMALLEST_STEP
+    return after._replace(solution=after.solution._replace(iterations=at.iterations + 1, stalled=stalled))
 
 
-def _positive(curvature: Array, gradient: Array) -> Array:
-    size = jnp.abs(curvature)
-    # A linear objective has no curvature: its slopes then set the scale, so that a step crosses the whole set.
-    scale = jnp.where(size.max() > 0, size.max(), jnp.abs(gradient).max() + 1.0)
-    return jnp.maximum(size, _CURVATURE_FLOOR * scale)
+def _metric(curvature: Array, climb: Array) -> Array:
+    """What a step is scaled by: the curvature where it is large enough for the step to stay within reach.
+
+    The bound fades as a free variable's slope comes close to the price, so that the last steps are Newton's.
+    """
+    size = jnp.max(jnp.abs(climb))
+    floor = jnp.where(size > 0, _FLAT * size, 1.0)
+    return jnp.maximum(jnp.maximum(jnp.abs(curvature), jnp.abs(climb) / _LONGEST_STEP), floor)
 
 
-def _closed_form(target: Array, found: Array, low: Array, high: Array, weights: Array) -> Array:
-    """Solve the sum for its multiplier with the active bounds held, and clip again."""
-    free = (found > low) & (found < high)
-    held = jnp.sum(jnp.where(free, 0.0, weights * found))
-    power = jnp.sum(jnp.where(free, weights**2, 0.0))
-    short = 1.0 - held - jnp.sum(jnp.where(free, weights * target, 0.0))
-    multiplier = jnp.where(power > 0, short / jnp.where(power > 0, power, 1.0), 0.0)
-    return jnp.where(free, jnp.clip(target + multiplier * weights, low, high), found)
+def _snapped(point: Array, lower: Array, upper: Array) -> Array:
+    """Variables that only rounding keeps off a bound, at it: whether they may move is read from this."""
+    near = 4 * point.shape[0] * jnp.finfo(point.dtype).eps
+    return jnp.where(upper - point <= near, upper, jnp.where(point - lower <= near, lower, point))

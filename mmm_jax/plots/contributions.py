@@ -53,7 +53,7 @@ def plot_contributions(
     name = target or (panel.target_name if panel is not None else "target")
     y = f"{style.sentence(name)} per {style.period_of(dates)}"
     style.dress(ax, title="Contributions over time, posterior mean", x="Date", y=y)
-    style.legend_below(ax)
+    style.legend_below(ax, widest=3)
     return ax
 
 
@@ -102,7 +102,7 @@ def _draw_stack(ax: Axes, dates: np.ndarray, bands: Bands) -> None:
         hatch = "////" if name == "Interaction" else None
         look = {"facecolor": colour, "edgecolor": style.GREY if hatch else "none", "linewidth": 0.0, "hatch": hatch}
         above, below = top + np.maximum(values, 0.0), bottom + np.minimum(values, 0.0)
-        ax.fill_between(dates, top, above, label=style.text(name), **look)
+        ax.fill_between(dates, top, above, label=style.text(name, 22), **look)
         ax.fill_between(dates, bottom, below, **look)
         top, bottom = above, below
     ax.axhline(0.0, color=style.DARK, linewidth=0.8)

@@ -34,13 +34,16 @@ def plot_response_curves(
     table, steps = interval(curves["response"], prob), curves["multiplier"].to_numpy()
     for ax, name in zip(axes, names, strict=True):
         spend, band = curves["spend"].sel(channel=name).to_numpy(), table.sel(channel=name)
+        if not spend.any():
+            _say_nothing_spent(ax)
+            continue
         _draw_curve(ax, spend, band, prob)
         if steps.min() <= 1.0 <= steps.max():
             _mark_observed(ax, *(float(np.interp(1.0, steps, values)) for values in (spend, band["mean"])))
     _finish(axes, table)
     x, y = f"Spend over the window ({currency})", f"Contribution over the window ({target})"
     style.label_figure(figure, title="Response to more or less spend", x=x, y=y)
-    style.figure_legend(figure, axes[0])
+    style.figure_legend(figure, axes)
     return axes
 
 
@@ -82,7 +85,7 @@ def plot_saturation_curves(
     effect = f"logarithm of {target}" if log_link else target
     x, y = f"Adstocked spend ({currency} per {period})", f"Effect ({effect} per {period})"
     style.label_figure(figure, title="Saturation", x=x, y=y)
-    style.figure_legend(figure, axes[0])
+    style.figure_legend(figure, axes)
     return axes
 
 
@@ -91,6 +94,11 @@ def _draw_curve(ax: Axes, spend: np.ndarray, band: xr.Dataset, prob: float) -> N
     label = f"{style.percent(prob)} interval"
     ax.fill_between(spend, band["lower"], band["upper"], color=shade, linewidth=0, label=label)
     ax.plot(spend, band["mean"], color=style.BLUE, linewidth=1.5, label="Mean")
+
+
+def _say_nothing_spent(ax: Axes) -> None:
+    ax.annotate("no spend", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=style.SMALL)
+    ax.set_xticks([0.0])
 
 
 def _mark_observed(ax: Axes, spend: float, response: float) -> None:
@@ -108,5 +116,3 @@ def _finish(axes: np.ndarray, table: xr.Dataset) -> None:
     for ax in axes:
         ax.margins(x=0.0)
         style.from_zero(ax, table["lower"].to_numpy())
-        style.compact_axis(ax, "x", ticks=4)
-        style.compact_axis(ax, "y", ticks=5)

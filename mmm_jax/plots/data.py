@@ -90,17 +90,11 @@ def plot_spend_against_target(panel: Panel, *, currency: str = "currency", targe
         PanelError: the panel has no target.
     """
     observed, correlation = observed_target(panel), panel.describe()["correlation"].to_numpy()
-    names = [f"{name} (r = {_correlation(r)})" for name, r in zip(panel.channels, correlation, strict=True)]
-    figure, axes = style.small_multiples(names, share_y=True)
-    for ax, spend in zip(axes, panel.spend, strict=True):
+    figure, axes = style.small_multiples(panel.channels, share_y=True)
+    for ax, spend, r in zip(axes, panel.spend, correlation, strict=True):
         ax.scatter(spend, observed, s=10, color=style.BLUE, alpha=0.5, linewidths=0)
-        style.compact_axis(ax, "x", ticks=4)
-    style.compact_axis(axes[0], "y", ticks=5)
+        ax.set_title(f"{ax.get_title()}\nr = {style.decimals(r)}", fontsize=ax.title.get_fontsize())
     style.from_zero(axes[0], observed)
     x, y = style.spend_label(currency, panel.frequency.period), target_label(panel, target)
     style.label_figure(figure, title="Spend and target of the same period", x=x, y=y)
     return axes
-
-
-def _correlation(value: float) -> str:
-    return "none" if np.isnan(value) else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")

@@ -28,10 +28,10 @@ def plot_prior_posterior(table: Any, *, ax: Axes | None = None) -> Axes:
     )
     ax, places = style.row_axes(ax, len(names), each=0.2), np.arange(len(names))
     centre, half = (mean - prior_mean) / prior_sd, sd / prior_sd
-    ax.axvspan(-1.0, 1.0, color=style.LIGHT, alpha=0.6, linewidth=0, zorder=0, label="Prior, mean \u00b1 sd")
-    spans, shade = "Posterior, mean \u00b1 sd", style.tint(style.BLUE, 0.45)
+    ax.axvspan(-1.0, 1.0, color=style.LIGHT, alpha=0.6, linewidth=0, zorder=0, label="Prior mean \u00b1 sd")
+    spans, shade = "Posterior mean \u00b1 sd", style.tint(style.BLUE, 0.45)
     ax.hlines(places, centre - half, centre + half, color=shade, linewidth=4, label=spans)
-    ax.plot(centre, places, "o", color=style.BLUE, markersize=4)
+    ax.plot(centre, places, "o", color=style.BLUE, markersize=4, label="Posterior mean")
     x = "Distance from the prior mean (prior standard deviations)"
     style.dress(ax, title="From prior to posterior", x=x, y="Parameter")
     style.name_rows(ax, names, width=60)

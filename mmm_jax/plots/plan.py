@@ -37,7 +37,7 @@ def plot_plan(
     planned = plan.spend.sum("date")
     before = reference.sum("date").sel(channel=planned["channel"])
     names = [str(name) for name in planned["channel"].to_numpy()]
-    ax, states = style.row_axes(ax, len(names), each=0.42), _states(plan)
+    ax, states = style.row_axes(ax, len(names), each=0.42 if len(names) <= 12 else 0.3), _states(plan)
     x = f"{style.spend_label(currency)} over {_length(plan.spend)}"
     style.dress(ax, title="Planned spend by channel", x=x, y="Channel")
     _draw_pairs(ax, planned.to_numpy(), before.to_numpy(), reference_name)

@@ -127,8 +127,9 @@ def plot_residuals(predicted: xr.Dataset, panel: Panel, *, prob: float = 0.9, ta
     style.compact_axis(against, "x", ticks=4)
     style.dress(over_time, title="Over time", x="Date", y=f"Observed minus expected: {_lower_first(label)}")
     style.dress(against, title="Against the expectation", x=f"Expected: {_lower_first(label)}", y="")
-    style.figure_legend(figure, over_time)
-    return np.array([over_time, against])
+    axes = np.array([over_time, against])
+    style.figure_legend(figure, axes)
+    return axes
 
 
 def _draw_distribution(
@@ -163,11 +164,11 @@ def _draw_residuals(ax: Axes, x: np.ndarray, residual: np.ndarray, outside: np.n
 
 def _scored(name: str, predicted: xr.Dataset, panel: Panel, prob: float) -> str:
     _check_same_dates(predicted, panel)
-    band = f"{style.percent(prob)} interval"
+    drawn = f"{name}: median and {style.percent(prob)} interval"
     if panel.target is None:
-        return f"{name}: {band}"
+        return drawn
     scores = score_table(panel.target, predicted, prob)
-    return f"{name}: {band} covers {style.percent(scores['coverage'])}, CRPS {style.compact(scores['crps'])}"
+    return f"{drawn}; covers {style.percent(scores['coverage'])}, CRPS {style.compact(scores['crps'])}"
 
 
 def _between(train: Panel, test: Panel) -> np.datetime64:

@@ -73,10 +73,12 @@ def plot_share_against_roas(
     Returns:
         The axes: return against share of media contribution in per cent, one point per channel with spend.
     """
-    ax, across, up = style.axes_for(ax, size=(style.WIDTH, 4.6)), summary(roas, prob), summary(shares, prob)
+    across, up = summary(roas, prob), summary(shares, prob)
     known = np.flatnonzero(np.isfinite(across["mean"].to_numpy()))
     across = across.isel(channel=known)
     up = up.sel(channel=across["channel"])
+    # Many names need room to stand beside their points.
+    ax = style.axes_for(ax, size=(style.WIDTH, 4.6 + 0.08 * max(0, len(known) - 10)))
     _draw_crosses(ax, across, up, f"{style.percent(prob)} interval")
     style.percent_axis(ax, "y")
     style.compact_axis(ax, "x")

@@ -47,21 +47,17 @@ def plot_rows(
     shade = style.tint(style.BLUE, 0.45)
     ax.hlines(places, lower, upper, color=shade, linewidth=5, label=f"{style.percent(prob)} interval")
     ax.plot(mean, places, "o", color=style.BLUE, markersize=5, label="Mean")
-    _draw_marks(ax, names, marks or {})
+    known = np.array([(marks or {}).get(name, np.nan) for name in names], float)
+    marked = np.isfinite(known)
+    if marked.any():
+        ax.plot(known[marked], places[marked], "D", color=style.VERMILION, markersize=5, label="True value")
     ax.axvline(0.0, color=style.DARK, linewidth=0.8)
     style.name_rows(ax, names)
     style.legend_below(ax)
-    ax.set_xlim(left=min(0.0, ax.dataLim.x0))
+    ax.set_xlim(left=float(np.fmin.reduce([0.0, *lower, *known])))
     words = [_words(*row, number) for row in zip(mean, lower, upper, strict=True)]
-    style.write_beside(ax, words, np.nan_to_num(upper), places)
+    style.write_beside(ax, words, np.nan_to_num(np.fmax(upper, known)), places)
     return ax
-
-
-def _draw_marks(ax: Axes, names: list[str], marks: Mapping[str, float]) -> None:
-    known = [place for place, name in enumerate(names) if name in marks]
-    if known:
-        values = [marks[names[place]] for place in known]
-        ax.plot(values, known, "D", color=style.VERMILION, markersize=5, label="True value")
 
 
 def _words(mean: float, lower: float, upper: float, number: Callable[[float], str]) -> str:

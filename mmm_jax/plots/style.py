@@ -64,7 +64,17 @@ def percent(share: float) -> str:
         >>> percent(0.5), percent(0.034)
         ('50%', '3.4%')
     """
-    return _minus(f"{share:.1%}" if abs(share) < 0.0995 else f"{share:.0%}")
+    return _minus(f"{share:z.1%}" if abs(share) < 0.0995 else f"{share:.0%}")
+
+
+def decimals(value: float) -> str:
+    """Two digits after the point.
+
+    Example:
+        >>> decimals(0.125), decimals(-0.001), decimals(float("nan"))
+        ('0.12', '0.00', 'unknown')
+    """
+    return _minus(f"{value:z.2f}") if math.isfinite(value) else "unknown"
 
 
 class CompactFormatter(Formatter):
@@ -100,8 +110,14 @@ def tint(colour: str, strength: float) -> str:
 
 
 def text(words: str, width: int = 30) -> str:
-    """A user's words as a label: on two lines at most, read as they stand, not as mathematics or a hidden label."""
-    lines = textwrap.fill(words.replace("$", r"\$"), width, max_lines=2, placeholder="\N{HORIZONTAL ELLIPSIS}")
+    """A user's words as a label: wrapped, cut in the middle if very long, since names often differ at their ends.
+
+    They are read as they stand: dollar signs begin no mathematics, and a leading underscore hides no legend entry.
+    """
+    room = int(1.7 * width)
+    if len(words) > room:
+        words = words[: room // 2].rstrip() + "\N{HORIZONTAL ELLIPSIS}" + words[-(room // 2) + 1 :].lstrip()
+    lines = textwrap.fill(words, width).replace("$", r"\$")
     return f" {lines}" if lines.startswith("_") else lines
 
 
@@ -140,9 +156,11 @@ def small_multiples(names: Sequence[str], *, share_y: bool) -> tuple[Figure, np.
     for unused in grid.flat[count:]:
         unused.remove()
     for ax, name in zip(grid.flat, names, strict=False):
-        # At this size a letter is about 0.065 inches wide.
+        # At this size a letter is about 0.07 inches wide, and a tick's number with its margin half an inch.
         ax.set_title(text(name, int(WIDTH / columns / 0.075)), fontsize=SMALL + 0.5)
         plain(ax)
+        compact_axis(ax, "x", ticks=max(2, int((WIDTH - 0.7) / columns / 0.5)))
+        compact_axis(ax, "y", ticks=4)
     return figure, grid.ravel()[:count]
 
 
@@ -150,14 +168,17 @@ def label_figure(figure: Figure, *, title: str, x: str, y: str) -> None:
     """Title and labels that hold for all axes of a figure."""
     figure.suptitle(text(title, 80), fontsize=TITLE)
     # An empty line under the label: the layout reserves no room for a legend besides it.
-    figure.supxlabel(text(x, 80) + "\n", fontsize=LABEL)
+    figure.supxlabel(text(x, 80) + "\n", fontsize=LABEL, linespacing=1.7)
     figure.supylabel(text(y, 50), fontsize=LABEL)
 
 
-def figure_legend(figure: Figure, ax: Axes) -> None:
-    """One legend under the small multiples, from the first of them."""
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=SMALL, frameon=False)
+def figure_legend(figure: Figure, axes: np.ndarray) -> None:
+    """One legend under all axes; what several of them show is named once."""
+    pairs = [pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
+    known = {label: handle for handle, label in reversed(pairs)}
+    order = sorted(known, key=[label for _, label in pairs].index)
+    handles = [known[label] for label in order]
+    figure.legend(handles, order, loc="outside lower center", ncols=len(order), fontsize=SMALL, frameon=False)
 
 
 def plain(ax: Axes) -> None:
@@ -228,6 +249,9 @@ def write_beside(ax: Axes, words: Sequence[str], x: Places, y: Places) -> None:
         ax.annotate(word, (at, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=SMALL)
         for word, at, row in zip(words, x, y, strict=True)
     ]
+    for note in notes:
+        # They will lie inside of the axes; until then, the layout would shrink the axes for them.
+        note.set_in_layout(False)
     # How wide the words are beside the axes is known once the figure is laid out.
     ax.figure.figure.draw_without_rendering()
     left, right = ax.get_xlim()
@@ -253,6 +277,8 @@ def _told_apart(ticks: np.ndarray, suffix: str) -> list[str]:
     tolerance = 1e-3 * float(np.abs(steps[steps != 0]).min(initial=1.0))
     errors = (np.abs(np.round(ticks, digits) - ticks).max(initial=0.0) for digits in range(9))
     digits = next((count for count, error in enumerate(errors) if error <= tolerance), 9)
+    if digits > 4:
+        return [_minus(f"{tick:.3g}{suffix}") for tick in ticks]
     return ["0" if abs(tick) <= tolerance else _minus(f"{tick:,.{digits}f}{suffix}") for tick in ticks]
 
 

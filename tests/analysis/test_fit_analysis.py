@@ -54,7 +54,8 @@ def multiplicative(panel):
 
 
 def _total(contributions):
-    parts = [contributions[name].sum([dim for dim in contributions[name].dims if dim in ("channel", "control")]) for name in contributions]
+    members = ("channel", "control")
+    parts = [part.sum([dim for dim in part.dims if dim in members]) for part in contributions.data_vars.values()]
     return sum(parts[1:], start=parts[0]).transpose("chain", "draw", "date")
 
 

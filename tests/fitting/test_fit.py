@@ -101,7 +101,9 @@ def test_wrong_arguments_are_named(split, settings, error, match):
 
 def test_a_panel_without_target_cannot_be_fitted(split):
     frame = split[0].to_frame().reset_index()
-    future = mj.Panel.from_frame(frame, date="date", target=None, channels=split[0].channels, controls=split[0].control_names)
+    future = mj.Panel.from_frame(
+        frame, date="date", target=None, channels=split[0].channels, controls=split[0].control_names
+    )
     with pytest.raises(PanelError, match="without a target"):
         mj.fit(future, mj.ModelSpec(), progress=False)
 

@@ -8,7 +8,7 @@ import pytest
 from mmm_jax.errors import ConvergenceWarning
 from mmm_jax.inference.convergence import convergence_table, energy_bfmi
 from mmm_jax.inference.diagnostics import Diagnostics, diagnose
-from mmm_jax.inference.samples import Samples, SamplerSettings
+from mmm_jax.inference.samples import SamplerSettings, Samples
 
 SETTINGS = SamplerSettings(num_chains=4, num_samples=500)
 

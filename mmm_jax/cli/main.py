@@ -1,0 +1,94 @@
+"""The entry point `mmm-jax`: its commands, and what becomes of errors.
+
+Exit codes: 0 done, 1 a failure on the way, 2 bad input; in both cases with one line on standard error.
+"""
+
+import inspect
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated, NoReturn
+
+import typer
+
+from mmm_jax.cli import demo, fit, optimize, predict
+from mmm_jax.errors import MMMError, SamplingError
+
+FAILURE, BAD_INPUT = 1, 2
+
+HELP = """
+Bayesian marketing-mix models: from a table of spend and sales to a budget plan.
+
+Start with `mmm-jax demo --out demo`, which needs no data and leaves a table and configuration files to change. Then, with
+your own:
+
+\b
+  mmm-jax fit --data sales.csv --config fit.yaml --out results
+  mmm-jax predict --fit results/fit.zarr --data next.csv \\
+          --config fit.yaml --out forecast.csv
+  mmm-jax optimize --fit results/fit.zarr --config plan.yaml --out plan.json
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command, example in (
+    (demo.demo, demo.EXAMPLE),
+    (fit.fit, fit.EXAMPLE),
+    (predict.predict, predict.EXAMPLE),
+    (optimize.optimize, optimize.EXAMPLE),
+):
+    app.command(help=f"{inspect.getdoc(command)}\n\n{example}")(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mmm-jax {version('mmm-jax')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def _program(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit.
+
+    Args:
+        arguments: what follows the program's name; `sys.argv` by default.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # Not an option of any command, so that it can be appended to a line that failed.
+    debug = "--debug" in given
+    try:
+        app([word for word in given if word != "--debug"], prog_name="mmm-jax")
+    except Exception as error:
+        if debug:
+            raise
+        _fail(error)
+    sys.exit(0)
+
+
+def _fail(error: Exception) -> NoReturn:
+    """One line on standard error, and the exit code of this kind of error."""
+    print(f"error: {_one_line(error)}", file=sys.stderr)
+    bad_input = isinstance(error, MMMError) and not isinstance(error, SamplingError)
+    sys.exit(BAD_INPUT if bad_input else FAILURE)
+
+
+def _one_line(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, (MMMError, OSError)):
+        return words
+    return f"unexpected {type(error).__name__}: {words} (This should not happen: run it again with --debug and report it.)"

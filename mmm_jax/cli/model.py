@@ -1,0 +1,53 @@
+"""The configuration's `model` section as a `ModelSpec`, with errors that name the key."""
+
+from typing import Any
+
+from mmm_jax.cli.config import Config
+from mmm_jax.cli.words import did_you_mean, listed
+from mmm_jax.data.checks import check_rows_cover_window
+from mmm_jax.data.panel import Panel
+from mmm_jax.data.scaling import Scales
+from mmm_jax.errors import PanelError, SpecError
+from mmm_jax.model.build import parameter_sizes
+from mmm_jax.model.priors import SpendShare, expanded, prior_from_dict
+from mmm_jax.model.spec import ModelSpec
+
+
+def read_spec(config: Config) -> ModelSpec:
+    """The model that the configuration describes; the package's defaults where it says nothing.
+
+    Raises:
+        ConfigError: a choice that the package does not admit.
+    """
+    given = dict(config.values.get("model", {}))
+    priors = given.pop("priors", {})
+    for key, value in given.items():
+        with config.at("model", key, errors=SpecError):
+            ModelSpec.from_dict({key: value})
+    known = ModelSpec.from_dict(given).parameter_dims
+    for name, prior in priors.items():
+        _check_prior(config, name, prior, known)
+    return ModelSpec.from_dict({**given, "priors": priors})
+
+
+def check_fits(config: Config, spec: ModelSpec, panel: Panel) -> None:
+    """Raise a `ConfigError` if the model does not fit the training rows: window, priors' shapes, likelihood."""
+    with config.at("model", "adstock", "l_max", errors=PanelError):
+        check_rows_cover_window(len(panel), spec.adstock.l_max)
+    sizes = parameter_sizes(spec, panel)
+    for name, prior in spec.priors.items():
+        if not isinstance(prior, SpendShare):
+            with config.at("model", "priors", name, errors=SpecError):
+                expanded(name, prior, tuple(sizes[dim] for dim in spec.parameter_dims[name]))
+    if panel.target is not None:
+        scale = Scales.from_panel(panel).target
+        with config.at("model", "likelihood", errors=PanelError):
+            spec.likelihood.check_target(panel.target, panel.dates, panel.target_name, scale)
+
+
+def _check_prior(config: Config, name: str, prior: Any, known: dict[str, Any]) -> None:
+    if name not in known:
+        message = f"this model has no parameter {name!r}{did_you_mean(name, known) or '.'} It has {listed(known)}."
+        raise config.error(message, "model", "priors", name)
+    with config.at("model", "priors", name, errors=SpecError):
+        prior_from_dict(name, prior)

@@ -1,0 +1,94 @@
+"""A fit's results on the screen: verdict, ROAS, shares and scores."""
+
+from mmm_jax.cli.results import PROB, Intervals, Results, by_channel
+from mmm_jax.cli.screen import Screen, amount, percent, span
+from mmm_jax.cli.words import counted
+from mmm_jax.data.panel import Panel
+from mmm_jax.inference.diagnostics import Diagnostics
+
+INTERVAL = f"{PROB:.0%} interval"
+
+
+def say_rows(screen: Screen, panel: Panel, test: Panel | None) -> None:
+    """Which rows are fitted, and which are held out."""
+    held_out = "" if test is None else f"; {counted(len(test), 'later row')} held out"
+    screen.say(f"{len(panel)} {panel.frequency} rows from {panel.dates[0]} to {panel.dates[-1]}{held_out}.")
+    columns = f"{counted(len(panel.channels), 'channel')}, {counted(len(panel.control_names), 'control')}"
+    screen.say(f"{columns}, target {panel.target_name!r}.")
+
+
+def say_verdict(screen: Screen, diagnostics: Diagnostics) -> None:
+    """Whether the draws can be trusted; loud if not."""
+    found = diagnostics
+    draws = f"{found.num_chains} chains of {found.num_samples} draws"
+    checks = (
+        f"R-hat {found.max_rhat:.3f}, effective sample size {found.min_ess_bulk:,.0f} (bulk) and "
+        f"{found.min_ess_tail:,.0f} (tail), {found.divergences} divergences"
+    )
+    screen.say()
+    if found.converged:
+        screen.say(f"Converged: {draws}, {checks}.", style="green")
+        return
+    screen.say(f"NOT CONVERGED: {draws}, {checks}.", style="bold red")
+    notice_problems(screen, diagnostics)
+
+
+def notice_problems(screen: Screen, diagnostics: Diagnostics) -> None:
+    """What is wrong with the draws and what to do, on standard error."""
+    if not diagnostics.converged:
+        screen.notice("the fit has not converged, so do not use its numbers yet. " + " ".join(diagnostics.problems))
+
+
+def show_roas(screen: Screen, roas: Intervals, shares: Intervals, panel: Panel) -> None:
+    """One row per channel: what was spent, what a unit of it brought, and its part in what all media brought."""
+    spend = dict(zip(panel.channels, panel.spend.sum(axis=1), strict=True))
+    total = sum(spend.values())
+    rows = [
+        [
+            name,
+            percent(spend[name] / total),
+            percent(shares[name]["mean"]),
+            amount(found["mean"]),
+            span(found["lower"], found["upper"]),
+        ]
+        for name, found in sorted(roas.items(), key=lambda item: -item[1]["mean"])
+    ]
+    columns = ["Channel", "Spend share", "Contribution share", "ROAS", INTERVAL]
+    screen.table(f"Return on spend, in {panel.target_name} per unit of spend", columns, rows)
+
+
+def show_scores(screen: Screen, scores: dict[str, dict[str, float]], prob: float = PROB) -> None:
+    """One row per set of rows; nothing if there is nothing to score."""
+    names = {"train": "Training", "test": "Held out", "new": "New rows"}
+    rows = [
+        [
+            names[name],
+            amount(found["crps"]),
+            percent(found["coverage"]),
+            percent(found["mape"]),
+            percent(found["nrmse"]),
+            f"{found['r2']:.3f}",
+        ]
+        for name, found in scores.items()
+        if found
+    ]
+    if rows:
+        columns = ["Rows", "CRPS", f"In {prob:.0%} interval", "MAPE", "NRMSE", "R2"]
+        screen.table("Scores of the predictions", columns, rows)
+
+
+def show_results(screen: Screen, results: Results) -> None:
+    """Verdict, returns and scores of a fit."""
+    say_verdict(screen, results.fit.diagnostics)
+    show_roas(screen, by_channel(results.roas), by_channel(results.shares), results.fit.panel)
+    show_scores(screen, results.scores)
+
+
+def show_shares(screen: Screen, shares: Intervals, panel: Panel) -> None:
+    """One row per channel: its part in what all media brought, beside its part in the spend."""
+    spend = dict(zip(panel.channels, panel.spend.sum(axis=1) / panel.spend.sum(), strict=True))
+    rows = [
+        [name, percent(spend[name]), percent(found["mean"]), f"{percent(found['lower'])} to {percent(found['upper'])}"]
+        for name, found in shares.items()
+    ]
+    screen.table("Share in what all media brought", ["Channel", "Of spend", "Of contribution", INTERVAL], rows)
