@@ -48,7 +48,7 @@ def test_media_gradient(benchmark, model, rule):
 
     def total(weights, parameters):
         if rule == "hand-written":
-            return media_total(logistic_partials, windows, weights, parameters).sum()
+            return jnp.sum(media_total(logistic_partials, windows, weights, parameters))
         return media_effects(logistic, windows, weights, parameters).sum()
 
     _compiled(benchmark, jax.value_and_grad(total, argnums=(0, 1)), weights, parameters)

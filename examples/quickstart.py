@@ -24,7 +24,7 @@ spec = mj.ModelSpec(
     priors={"saturation_beta": mj.SpendShare(2.0)},
 )
 
-fit = mj.fit(train, spec, key=0, num_warmup=500, num_samples=500)
+fit = mj.fit(train, spec, key=0)
 print(fit)
 
 # What each channel brought per unit of currency, with 90 % intervals, beside the truth.

@@ -18,14 +18,11 @@ from hypothesis import HealthCheck, settings
 from mmm_jax import ModelSpec, Panel
 from mmm_jax.kernels.numerics import precision_scope
 
-settings.register_profile(
-    "mmm_jax",
-    derandomize=True,
-    deadline=None,
-    max_examples=50,
-    # The `precision` fixture holds for all examples of a test; compilation makes the first examples slow.
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+# The `precision` fixture holds for all examples of a test; compilation makes the first example slow.
+EXPECTED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile("mmm_jax", derandomize=True, deadline=None, max_examples=50, suppress_health_check=EXPECTED)
+# For a search after new failures: `pytest --hypothesis-profile=thorough`.
+settings.register_profile("thorough", deadline=None, max_examples=2000, suppress_health_check=EXPECTED)
 settings.load_profile("mmm_jax")
 
 

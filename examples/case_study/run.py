@@ -7,14 +7,15 @@ Writes the pictures, and `numbers.csv`: our numbers beside those that PyMC-Marke
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
 import yaml
-from matplotlib import pyplot as plt
 
 import mmm_jax as mj
 from mmm_jax import plots
+from mmm_jax.plots.save import save_picture
 
 HERE = Path(__file__).parent
 
@@ -89,33 +90,33 @@ def look_at_the_channels(fit: mj.Fit, out: Path) -> None:
     """What each channel brought, and what more of it would bring."""
     roas, shares = fit.roas(), fit.contribution_shares()
     keep(plots.plot_contributions(fit.contributions(), fit.panel), out / "07_contributions")
-    keep(plots.plot_waterfall(fit.waterfall(), groups={"holidays": fit.panel.control_names}), out / "08_waterfall")
+    keep(
+        plots.plot_waterfall(fit.waterfall(), groups={"Holidays": fit.panel.control_names}, target="sales"),
+        out / "08_waterfall",
+    )
     keep(plots.plot_contribution_shares(shares), out / "09_contribution_shares")
-    keep(plots.plot_roas(roas), out / "10_roas")
-    keep(plots.plot_roas(fit.marginal_roas()), out / "10b_marginal_roas")
-    keep(plots.plot_share_against_roas(shares, roas), out / "11_share_against_roas")
-    keep(plots.plot_response_curves(fit.response_curves()), out / "12_response_curves")
-    keep(plots.plot_saturation_curves(fit.saturation_curves()), out / "13_saturation_curves")
+    keep(plots.plot_roas(roas, target="sales"), out / "10_roas")
+    keep(plots.plot_roas(fit.marginal_roas(), target="sales"), out / "10b_marginal_roas")
+    keep(plots.plot_share_against_roas(shares, roas, target="sales"), out / "11_share_against_roas")
+    keep(plots.plot_response_curves(fit.response_curves(), target="sales"), out / "12_response_curves")
+    keep(plots.plot_saturation_curves(fit.saturation_curves(), period="week", target="sales"), out / "13_saturation_curves")
 
 
 def plan_the_next_weeks(fit: mj.Fit, test: mj.Panel, out: Path) -> None:
     """The test weeks' own total, each channel within +-50 % of its mean weekly spend there."""
     settings = yaml.safe_load((HERE / "plan.yaml").read_text())
-    mean = dict(zip(test.channels, test.spend.mean(axis=1), strict=True))
-    width = settings["bounds_around_mean"]
-    bounds = {channel: ((1 - width) * level, (1 + width) * level) for channel, level in mean.items()}
-    plan = mj.optimize_budget(
-        fit, horizon=test.dates, total=sum(mean.values()), bounds=bounds, per="period", num_starts=settings["num_starts"]
-    )
+    today = settings.pop("reference")
+    plan = mj.optimize_budget(fit, **settings)
     print(plan, plan.to_frame().round(3).to_string(), sep="\n")
-    today = xr.DataArray(
-        test.spend.T, dims=("date", "channel"), coords={"date": plan.spend["date"], "channel": list(test.channels)}
-    )
-    comparison = plan.compare({channel: level * len(test) for channel, level in mean.items()})
+    print(plan.certificate.outcome.advice, f"KKT residual {plan.certificate.kkt_residual:.1e}.")
+    comparison = plan.compare({channel: level * len(test) for channel, level in today.items()})
     print(comparison.to_frame().to_string())
     print(f"better than today's levels with probability {comparison.probability_better:.1%}")
-    keep(plots.plot_plan(plan, today, reference_name="Today"), out / "14_plan")
-    keep(plots.plot_improvement(comparison), out / "15_improvement")
+    spent = xr.DataArray(
+        test.spend.T, dims=("date", "channel"), coords={"date": plan.spend["date"], "channel": list(test.channels)}
+    )
+    keep(plots.plot_plan(plan, spent, reference_name="Today"), out / "14_plan")
+    keep(plots.plot_improvement(comparison, target="sales"), out / "15_improvement")
 
 
 def write_numbers(
@@ -134,11 +135,9 @@ def write_numbers(
     print(table.to_string(float_format=lambda value: f"{value:,.4g}"))
 
 
-def keep(axes: object, path: Path) -> None:
-    """Save a picture as PNG and close it."""
-    first = axes if hasattr(axes, "figure") else axes.flat[0]
-    first.figure.savefig(path.with_suffix(".png"), dpi=150)
-    plt.close(first.figure)
+def keep(axes: Any, path: Path) -> None:
+    """Save a picture as PNG."""
+    save_picture(axes, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

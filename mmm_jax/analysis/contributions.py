@@ -46,9 +46,12 @@ def component_totals(model: MMM, params: Params) -> Contributions:
 
 
 def _counterfactual(model: MMM, params: Params, parts: Contributions) -> Contributions:
-    mu = sum(part.sum(axis=0) if part.ndim == 2 else part for part in parts.values())
+    mu = _summed(parts)
     mean = model.expectation(mu, params)
     found = {name: mean - model.expectation(mu - part, params) for name, part in parts.items()}
     found["intercept"] = model.expectation(parts["intercept"], params)
-    total = sum(part.sum(axis=0) if part.ndim == 2 else part for part in found.values())
-    return {**found, "interaction": mean - total}
+    return {**found, "interaction": mean - _summed(found)}
+
+
+def _summed(parts: Contributions) -> Float[Array, " time"]:
+    return jnp.sum(jnp.stack([part.sum(axis=0) if part.ndim == 2 else part for part in parts.values()]), axis=0)

@@ -1,6 +1,6 @@
 """Mapping a function of one draw over thousands: jitted, without a Python loop, in chunks sized to memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +17,7 @@ _WORKSPACE_FACTOR = 4
 """Intermediates per byte of result, a bound found by looking at the compiled programs' temporary memory."""
 
 
-def over_draws(function: Callable[..., Any], model: MMM, draws: Params, *arguments: Any, each: Any = None) -> Any:
+def over_draws(function: Callable[..., Any], model: MMM, draws: Mapping[str, Any], *arguments: Any, each: Any = None) -> Any:
     """`function(model, draw, *arguments)` for every draw.
 
     Args:

@@ -4,9 +4,11 @@ import numpy as np
 import xarray as xr
 
 Values = np.ndarray | xr.DataArray
+Observed = Values | None
+"""A panel's target: `None`, where it is not known, is an error."""
 
 
-def crps(y: Values, draws: Values) -> np.ndarray:
+def crps(y: Observed, draws: Values) -> np.ndarray:
     """Continuous ranked probability score per observation, in the units of `y`; less is better.
 
     `mean_s |y_s - y| - 1/2 mean_{s,s'} |y_s - y_{s'}|`, by sorting in O(S log S).
@@ -29,33 +31,33 @@ def crps(y: Values, draws: Values) -> np.ndarray:
     return np.abs(flat - observed).mean(axis=0) - spread
 
 
-def coverage(y: Values, draws: Values, prob: float = 0.9) -> float:
+def coverage(y: Observed, draws: Values, prob: float = 0.9) -> float:
     """Share of observations inside of the central interval of the given probability."""
     observed, flat = _aligned(y, draws)
     low, high = np.quantile(flat, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
     return float(np.mean((observed >= low) & (observed <= high)))
 
 
-def mape(y: Values, draws: Values) -> np.ndarray:
+def mape(y: Observed, draws: Values) -> np.ndarray:
     """Mean absolute percentage error of every draw, as a fraction; infinite where an observation is 0."""
     observed, flat = _aligned(y, draws)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.mean(np.abs(flat - observed) / np.abs(observed), axis=1)
 
 
-def nrmse(y: Values, draws: Values) -> np.ndarray:
+def nrmse(y: Observed, draws: Values) -> np.ndarray:
     """Root mean squared error of every draw, divided by the range of the observations."""
     observed, flat = _aligned(y, draws)
     return np.sqrt(np.mean((flat - observed) ** 2, axis=1)) / np.ptp(observed)
 
 
-def r2(y: Values, draws: Values) -> np.ndarray:
+def r2(y: Observed, draws: Values) -> np.ndarray:
     """Share of the observations' variance that every draw explains, `1 - SSE / SST`; negative if worse than the mean."""
     observed, flat = _aligned(y, draws)
     return 1 - np.sum((flat - observed) ** 2, axis=1) / np.sum((observed - observed.mean()) ** 2)
 
 
-def score_table(y: Values, predicted: xr.Dataset, prob: float = 0.9) -> dict[str, float]:
+def score_table(y: Observed, predicted: xr.Dataset, prob: float = 0.9) -> dict[str, float]:
     """All scores in one: CRPS and coverage of the predictive draws, the others of the expected values' posterior mean.
 
     Args:
@@ -73,7 +75,9 @@ def score_table(y: Values, predicted: xr.Dataset, prob: float = 0.9) -> dict[str
     }
 
 
-def _aligned(y: Values, draws: Values) -> tuple[np.ndarray, np.ndarray]:
+def _aligned(y: Observed, draws: Values) -> tuple[np.ndarray, np.ndarray]:
+    if y is None:
+        raise ValueError("`y` is None: a panel without a target cannot be scored.")
     observed, values = np.asarray(y, float), np.asarray(draws, float)
     if observed.ndim != 1 or values.shape[-1] != observed.shape[0]:
         raise ValueError(

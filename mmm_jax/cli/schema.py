@@ -124,11 +124,14 @@ def _arguments(family: Any) -> Schema:
 
 
 def _tagged(tag: str, variants: dict[str, Schema]) -> Schema:
-    """An object whose entry `tag` says which of the variants it is."""
+    """An object whose entry `tag` says which of the variants it is; without it, it may have any variant's entries."""
+    every = {name: {} for variant in variants.values() for name in (tag, *variant["properties"])}
     return {
         "type": "object",
         "required": [tag],
         "properties": {tag: {"enum": list(variants)}},
+        "if": {"required": [tag]},
+        "else": {"properties": every, "additionalProperties": False},
         "allOf": [
             {
                 "if": {"required": [tag], "properties": {tag: {"const": name}}},

@@ -1,6 +1,5 @@
 """Checking a configuration file against its schema, and saying in words what is wrong."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,8 +44,8 @@ def read_config(path: Path, schema: Schema) -> Config:
     validator = _Validator(schema, format_checker=FormatChecker(["date"]))
     problems = [problem for error in validator.iter_errors(config.values) for problem in _problems(error)]
     if problems:
-        # What is missing comes last in its line: a misspelt key explains it.
-        keys, message = min(problems, key=lambda found: (config.line(*found[0]) or sys.maxsize, found[1] == _MISSING))
+        # What is missing comes last: a misspelt key often explains it.
+        keys, message = min(problems, key=lambda found: (found[1] == _MISSING, config.line(*found[0]) or 0))
         more = len(problems) - 1
         others = f" (The file has {more} more {'problem' if more == 1 else 'problems'}.)" if more else ""
         raise config.error(message + others, *keys)

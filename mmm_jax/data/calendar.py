@@ -35,30 +35,29 @@ def infer_frequency(dates: Dates) -> Frequency:
     if len(dates) < 2:
         raise PanelError(f"At least 2 rows are needed to tell the frequency, got {len(dates)}. Add the missing rows.")
     frequency = _likely_frequency(dates)
-    expected = dates_after(dates[0], len(dates) - 1, frequency, month_end=_all_month_ends(dates))
+    expected = dates_after(dates[0], len(dates) - 1, frequency, day_of_month=_day_of_month(dates))
     wrong = np.flatnonzero(dates[1:] != expected)
     if len(wrong):
         _raise_irregular(dates, expected, int(wrong[0]), frequency)
     return frequency
 
 
-def dates_after(last: np.datetime64, count: int, frequency: Frequency, *, month_end: bool = False) -> Dates:
+def dates_after(last: np.datetime64, count: int, frequency: Frequency, *, day_of_month: int) -> Dates:
     """The `count` dates that follow `last` at this frequency.
 
     Args:
         last: the date before the first one returned.
         count: how many dates.
         frequency: step between dates.
-        month_end: monthly dates stand at the end of their months.
+        day_of_month: where monthly dates stand, 31 for the last day of every month; a month that is too short has its
+            last day instead. Other frequencies do not use it.
     """
     steps = np.arange(1, count + 1)
     if frequency in _STEP_DAYS:
         return last + steps * np.timedelta64(_STEP_DAYS[frequency], "D")
-    month = last.astype("datetime64[M]")
-    months = month + steps * np.timedelta64(1, "M")
-    if month_end:
-        return (months + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
-    return months.astype("datetime64[D]") + (last - month.astype("datetime64[D]"))
+    months = last.astype("datetime64[M]") + steps
+    first, following = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
+    return np.minimum(first + (day_of_month - 1), following - 1)
 
 
 def continues(previous: Dates, new: Dates, frequency: Frequency) -> bool:
@@ -68,7 +67,7 @@ def continues(previous: Dates, new: Dates, frequency: Frequency) -> bool:
 
 def next_dates(dates: Dates, count: int, frequency: Frequency) -> Dates:
     """The `count` dates that follow a regular run of dates."""
-    return dates_after(dates[-1], count, frequency, month_end=_all_month_ends(dates))
+    return dates_after(dates[-1], count, frequency, day_of_month=_day_of_month(dates))
 
 
 def day_of_year(dates: Dates) -> np.ndarray:
@@ -79,7 +78,8 @@ def day_of_year(dates: Dates) -> np.ndarray:
 
 def _likely_frequency(dates: Dates) -> Frequency:
     """The frequency of the commonest step: a few gaps or shifted rows do not hide what the table should have been."""
-    step = int(np.bincount(np.diff(dates).astype(int)).argmax())
+    steps, counts = np.unique(np.diff(dates).astype(int), return_counts=True)
+    step = int(steps[counts.argmax()])
     for frequency, days in _STEP_DAYS.items():
         if step == days:
             return frequency
@@ -91,9 +91,13 @@ def _likely_frequency(dates: Dates) -> Frequency:
     )
 
 
-def _all_month_ends(dates: Dates) -> bool:
-    following = dates + np.timedelta64(1, "D")
-    return bool(np.all(following.astype("datetime64[M]") != dates.astype("datetime64[M]")))
+def _day_of_month(dates: Dates) -> int:
+    """Where monthly dates stand: the first one's day, unless a short month may have cut it; 31 where all end their months."""
+    ends = (dates + 1).astype("datetime64[M]") != dates.astype("datetime64[M]")
+    if ends.all():
+        return 31
+    days = (dates - dates.astype("datetime64[M]")).astype(int) + 1
+    return int(days.max() if ends[0] else days[0])
 
 
 def _raise_irregular(dates: Dates, expected: Dates, index: int, frequency: Frequency) -> None:

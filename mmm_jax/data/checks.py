@@ -76,7 +76,7 @@ def parse_dates(column: pd.Series) -> np.ndarray:
     if len(bad):
         raise PanelError(
             f"{len(bad)} dates in column {name!r} cannot be read; the first is in row {bad[0]}: "
-            f"got {_shown(column.iloc[bad[0]])}. Write dates as 2024-01-31."
+            f"got {_shown(column.iloc[bad[0]])}. Write dates as 2024-01-31, all in one time zone."
         )
     _check_whole_days(parsed, name)
     return parsed.to_numpy().astype("datetime64[D]")
@@ -93,7 +93,7 @@ def check_unique_dates(dates: np.ndarray) -> None:
 
 
 def to_numbers(column: pd.Series, dates: np.ndarray) -> np.ndarray:
-    """The column as float64.
+    """The column as float64, a copy.
 
     Raises:
         PanelError: a cell that is not a number; names it.
@@ -104,7 +104,7 @@ def to_numbers(column: pd.Series, dates: np.ndarray) -> np.ndarray:
     # What is too large for a float becomes infinite, and is refused as such.
     with np.errstate(over="ignore"):
         if pd.api.types.is_numeric_dtype(dtype):
-            return column.to_numpy(dtype=float, na_value=np.nan)
+            return column.to_numpy(dtype=float, na_value=np.nan, copy=True)
         return np.array([_to_number(value, date, column) for value, date in zip(column, dates, strict=True)])
 
 
@@ -209,7 +209,7 @@ def _to_number(value: object, date: np.datetime64, column: pd.Series) -> float:
             f"the first cell that is none is on {date}: got {_shown(value)}. Convert the column to numbers."
         )
     try:
-        return float(value)
+        return float(value)  # pyright: ignore[reportArgumentType]  (`_is_number` has checked it)
     except OverflowError:
         return np.inf
 

@@ -39,7 +39,7 @@ def case_study_frame() -> pd.DataFrame:
     raw = pd.read_csv(_case_study_path())
     holidays = [column for column in raw.columns if "hldy_" in column]
     frame = raw.rename(columns=CASE_STUDY_CHANNELS)
-    return frame[["wk_strt_dt", "sales", *sorted(CASE_STUDY_CHANNELS.values()), *holidays]]
+    return frame.loc[:, ["wk_strt_dt", "sales", *sorted(CASE_STUDY_CHANNELS.values()), *holidays]]
 
 
 def load_case_study() -> Panel:

@@ -76,7 +76,7 @@ class Panel:
         channels, controls = checks.column_names(channels, "channels"), checks.column_names(controls, "controls")
         checks.check_roles(date, target, channels, controls)
         checks.check_columns_exist(frame, [date, *([] if target is None else [target]), *channels, *controls])
-        dates = checks.parse_dates(frame[date])
+        dates = checks.parse_dates(frame.loc[:, date])
         order = np.argsort(dates, kind="stable")
         dates = dates[order]
         checks.check_unique_dates(dates)
@@ -136,7 +136,7 @@ class Panel:
             PanelError: the date cannot be read, or one of the two parts would be empty.
         """
         try:
-            cut = np.datetime64(last_training_date, "D")
+            cut = np.datetime64(str(last_training_date), "D")
         except (ValueError, TypeError) as error:
             raise PanelError(f"The split date {last_training_date!r} cannot be read. Write it as 2024-01-31.") from error
         count = int(np.sum(self.dates <= cut))
@@ -196,15 +196,13 @@ def variance_inflation(spend: np.ndarray) -> np.ndarray:
     Args:
         spend: shape (channel, time).
     """
-    centred = spend - spend.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(centred, axis=1)
-    factors = np.full(len(spend), np.nan)
-    for index in np.flatnonzero(norms > 0):
-        others = np.delete(centred, index, axis=0).T
-        residual = centred[index]
+    rows = _standardized(spend)
+    factors = np.full(len(rows), np.nan)
+    for index in np.flatnonzero(rows.any(axis=1)):
+        others, residual = np.delete(rows, index, axis=0).T, rows[index]
         if others.shape[1]:
             residual = residual - others @ np.linalg.lstsq(others, residual, rcond=None)[0]
-        unexplained = float(residual @ residual) / norms[index] ** 2
+        unexplained = float(residual @ residual)
         factors[index] = 1 / unexplained if unexplained > 1e-12 else np.inf
     return factors
 
@@ -212,9 +210,15 @@ def variance_inflation(spend: np.ndarray) -> np.ndarray:
 def _correlation_with(spend: np.ndarray, target: np.ndarray | None) -> np.ndarray:
     if target is None:
         return np.full(len(spend), np.nan)
-    centred, outcome = spend - spend.mean(axis=1, keepdims=True), target - target.mean()
-    norms = np.linalg.norm(centred, axis=1) * np.linalg.norm(outcome)
-    return np.divide(centred @ outcome, norms, out=np.full(len(spend), np.nan), where=norms > 0)
+    rows, outcome = _standardized(spend), _standardized(target)
+    return np.where(rows.any(axis=1) & outcome.any(), rows @ outcome, np.nan)
+
+
+def _standardized(values: np.ndarray) -> np.ndarray:
+    """Centred, and of length 1 along the last axis; 0 where all values are equal, whatever rounding leaves of the mean."""
+    varies = np.ptp(values, axis=-1, keepdims=True) > 0
+    centred = np.where(varies, values - values.mean(axis=-1, keepdims=True), 0.0)
+    return centred / np.where(varies, np.linalg.norm(centred, axis=-1, keepdims=True), 1.0)
 
 
 def _stacked(rows: list[np.ndarray], width: int) -> np.ndarray:

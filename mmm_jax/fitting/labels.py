@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-Coords = Mapping[str, Sequence]
+Coords = Mapping[str, Sequence | np.ndarray]
 
 
 def labelled(values: np.ndarray, dims: Sequence[str], coords: Coords, num_chains: int, **attrs: str) -> xr.DataArray:

@@ -21,7 +21,6 @@ from mmm_jax.fitting.labels import labelled
 from mmm_jax.inference.diagnostics import Diagnostics
 from mmm_jax.kernels.numerics import Precision, precision_scope
 from mmm_jax.model.build import build_model, coordinates
-from mmm_jax.model.components import Params
 from mmm_jax.model.mmm import MMM
 from mmm_jax.model.spec import ModelSpec
 
@@ -70,7 +69,7 @@ class Fit:
         """Number of chains."""
         return next(iter(self.draws.values())).shape[0]
 
-    def flat_draws(self) -> Params:
+    def flat_draws(self) -> dict[str, np.ndarray]:
         """Draws of shape (chain * draw, ...)."""
         return {name: values.reshape(-1, *values.shape[2:]) for name, values in self.draws.items()}
 

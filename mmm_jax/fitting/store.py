@@ -129,7 +129,7 @@ def _fields(tree: xr.DataTree) -> dict[str, Any]:
         "panel": panel,
         "scales": Scales.from_dict(json.loads(attrs["scales"])),
         "draws": {name: posterior[name].to_numpy() for name in spec.parameter_dims},
-        "sample_stats": {str(name): stats[name].to_numpy() for name in stats.data_vars},
+        "sample_stats": {name: stats[name].to_numpy() for name in map(str, stats.data_vars)},
         "diagnostics": Diagnostics.from_dict(json.loads(attrs["diagnostics"])),
         "precision": attrs["precision"],
     }

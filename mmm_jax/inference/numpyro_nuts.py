@@ -66,7 +66,7 @@ def sample(
     compiled = time.perf_counter()
     report = _Counter(settings, progress)
     # The precision is local to a thread: hand the caller's on.
-    wide = jax.config.jax_enable_x64
+    wide = jnp.result_type(float) == jnp.float64
 
     def chain(index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         with jax.enable_x64(wide):

@@ -12,6 +12,7 @@ since a dictionary comes out of a JAX transformation in that order.
 import abc
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -210,22 +211,22 @@ def _log_phi(z: Array) -> Array:
     return -0.5 * z * z - _LOG_SQRT_2PI
 
 
-def _beta(prior: dist.Beta) -> AbstractChart:
+def _beta(prior: Any) -> AbstractChart:
     a, b = prior.concentration1, prior.concentration0
     if np.all(np.asarray(a) == 1.0):
         return BetaOneQuantile(b)
     return LogitLocationScale(digamma(a) - digamma(b), jnp.sqrt(polygamma(1, a) + polygamma(1, b)))
 
 
-def _gamma(prior: dist.Gamma) -> AbstractChart:
+def _gamma(prior: Any) -> AbstractChart:
     return LogLocationScale(digamma(prior.concentration) - jnp.log(prior.rate), jnp.sqrt(polygamma(1, prior.concentration)))
 
 
-def _inverse_gamma(prior: dist.InverseGamma) -> AbstractChart:
+def _inverse_gamma(prior: Any) -> AbstractChart:
     return LogLocationScale(jnp.log(prior.rate) - digamma(prior.concentration), jnp.sqrt(polygamma(1, prior.concentration)))
 
 
-def _half_cauchy(prior: dist.HalfCauchy) -> AbstractChart:
+def _half_cauchy(prior: Any) -> AbstractChart:
     # The logarithm of a half-Cauchy variable is symmetric around that of its scale, with the variance (pi / 2)**2.
     return LogLocationScale(jnp.log(prior.scale), jnp.full_like(prior.scale, 0.5 * math.pi))
 

@@ -28,7 +28,7 @@ def logistic_partials(x: Array, lam: Array, beta: Array) -> Partials:
 
 
 def tanh(x: Array, b: Array, c: Array) -> Array:
-    """Hyperbolic tangent, `b tanh(x / (b c))`: `b` at most, with slope `1 / c` at 0."""
+    """Hyperbolic tangent of `x / (b c)`, times `b`: `b` at most, with slope `1 / c` at 0."""
     return b * jnp.tanh(safe_divide(x, b * c))
 
 

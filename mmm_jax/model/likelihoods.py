@@ -87,7 +87,7 @@ class TruncatedNormal(AbstractLikelihood):
         return LeftTruncatedNormal(mu, params["y_sigma"], low=self.lower)
 
     def log_density(self, target: Array, mu: Array, params: Params) -> Array:
-        return self.distribution(mu, params).log_prob(target)
+        return jnp.asarray(self.distribution(mu, params).log_prob(target))
 
     def expectation(self, mu: Array, params: Params) -> Array:
         return mu
@@ -109,7 +109,7 @@ class StudentT(AbstractLikelihood):
         return dist.StudentT(params["y_nu"], mu, params["y_sigma"])
 
     def log_density(self, target: Array, mu: Array, params: Params) -> Array:
-        return self.distribution(mu, params).log_prob(target)
+        return jnp.asarray(self.distribution(mu, params).log_prob(target))
 
     def expectation(self, mu: Array, params: Params) -> Array:
         return mu

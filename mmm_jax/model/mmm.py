@@ -117,7 +117,7 @@ class MMM(eqx.Module):
 
     def log_density_terms(self, params: Params) -> dict[str, Float[Array, ""]]:
         """Summed log density of every parameter's prior, by its name, and of the target under `likelihood`."""
-        terms = {name: prior.log_prob(params[name]).sum() for name, prior in self.priors.items()}
+        terms = {name: jnp.sum(prior.log_prob(params[name])) for name, prior in self.priors.items()}
         terms["likelihood"] = self.log_likelihood(params).sum()
         return terms
 
@@ -131,16 +131,18 @@ class MMM(eqx.Module):
         """One draw of all parameters from their priors."""
         keys = jax.random.split(key, len(self.priors))
         # Sorted, since a pytree's dictionary comes out of `jit` in sorted order.
-        return {name: self.priors[name].sample(k) for name, k in zip(sorted(self.priors), keys, strict=True)}
+        return {name: jnp.asarray(self.priors[name].sample(k)) for name, k in zip(sorted(self.priors), keys, strict=True)}
 
     def numpyro_model(self) -> Callable[[], None]:
         """The same model as a NumPyro function, for NumPyro's own samplers, guides and predictives."""
 
         def model() -> None:
             params = {
-                name: numpyro.sample(name, prior.to_event(len(prior.batch_shape))) for name, prior in self.priors.items()
+                name: jnp.asarray(numpyro.sample(name, prior.to_event(len(prior.batch_shape))))
+                for name, prior in self.priors.items()
             }
-            mu = numpyro.deterministic("mu", self.mean(params))
+            mu = self.mean(params)
+            numpyro.deterministic("mu", mu)
             with numpyro.plate("date", mu.shape[0]):
                 numpyro.sample("y", self.likelihood.distribution(mu, params), obs=self.target)
 

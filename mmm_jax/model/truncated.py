@@ -1,6 +1,7 @@
 """The normal distribution cut off from below, in numbers that hold in its far tail."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,16 +24,19 @@ class LeftTruncatedNormal(LeftTruncatedDistribution):
 
     def log_prob(self, value: Array, intermediates: object = None) -> Array:
         """Log density; `log_ndtr` stays finite where the logarithm of a difference of probabilities does not."""
-        loc, scale = self.base_dist.loc, self.base_dist.scale
-        return self.base_dist.log_prob(value) - log_ndtr((loc - self.low) / scale)
+        loc, scale, low = self._arrays()
+        return self.base_dist.log_prob(value) - log_ndtr((loc - low) / scale)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws by inversion of the upper tail's logarithm."""
-        loc, scale = self.base_dist.loc, self.base_dist.scale
-        shape = sample_shape + self.batch_shape
-        uniform = jax.random.uniform(key, shape, jnp.result_type(float), minval=jnp.finfo(jnp.result_type(float)).tiny)
-        bound = (self.low - loc) / scale
-        return jnp.maximum(loc + scale * tail_quantile(bound, uniform), self.low)
+        loc, scale, low = self._arrays()
+        shape, dtype = sample_shape + self.batch_shape, jnp.result_type(float)
+        uniform = jax.random.uniform(key, shape, dtype, minval=float(jnp.finfo(dtype).tiny))
+        return jnp.maximum(loc + scale * tail_quantile((low - loc) / scale, uniform), low)
+
+    def _arrays(self) -> tuple[Array, Array, Array]:
+        normal: Any = self.base_dist
+        return jnp.asarray(normal.loc), jnp.asarray(normal.scale), jnp.asarray(self.low)
 
 
 def tail_quantile(bound: Array, share: Array) -> Array:

@@ -93,7 +93,10 @@ class Comparison:
         return self.difference / self.other_response.where(self.other_response != 0)
 
     def to_frame(self, *, prob: float = 0.9) -> Any:
-        """Posterior mean, sd and interval of both responses, their difference and the relative gain (pandas)."""
+        """Posterior mean, sd and interval of both responses, their difference and the relative gain (pandas).
+
+        The relative gain is NaN unless the other brings something in every draw.
+        """
         rows = {
             "plan": self.plan_response,
             "other": self.other_response,
@@ -101,7 +104,8 @@ class Comparison:
             "relative_gain": self.relative_gain,
         }
         draws = xr.concat(list(rows.values()), xr.Variable("quantity", list(rows)), coords="minimal", compat="override")
-        return interval(draws, prob).to_dataframe()
+        known = draws.notnull().all(("chain", "draw"))
+        return interval(draws.fillna(0.0), prob).where(known).to_dataframe()
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +118,7 @@ class Allocation:
         channel_response: by channel, (chain, draw, channel).
         certificate: the proof.
         lower, upper: bounds in currency over the horizon, (channel,).
-        respond: response of any spend over the same horizon; takes (date, channel), returns `total` and `channel`.
+        respond: response of any spend over the same horizon; takes (date, channel), returns `total` and `by_channel`.
     """
 
     spend: xr.DataArray
@@ -192,6 +196,8 @@ class Allocation:
     def _aligned(self, spend: xr.DataArray) -> xr.DataArray:
         if dict(spend.sizes) != dict(self.spend.sizes):
             raise PlanError(f"Spend must have the dimensions {dict(self.spend.sizes)}, got {dict(spend.sizes)}.")
+        if not {"date", "channel"} <= set(spend.coords):
+            raise PlanError("Spend must have labels for its dimensions date and channel.")
         try:
             return spend.sel(date=self.spend["date"], channel=self.spend["channel"]).transpose("date", "channel")
         except KeyError as error:

@@ -89,7 +89,7 @@ def optimize_budget(
 
     found = respond(spend)
     low, high = (_by_channel(values, fit) for values in (budget.lower, np.minimum(budget.upper, budget.total)))
-    return Allocation(spend, found["total"], found["channel"], certificate, low, high, respond)
+    return Allocation(spend, found["total"], found["by_channel"], certificate, low, high, respond)
 
 
 class _Problem(eqx.Module):
@@ -171,7 +171,7 @@ def _respond(fit: Fit, model: MMM, draws: Params, spend: xr.DataArray) -> xr.Dat
     return xr.Dataset(
         {
             "total": labelled(found["total"], (), coords, fit.num_chains),
-            "channel": labelled(found["channel"], ("channel",), coords, fit.num_chains),
+            "by_channel": labelled(found["channel"], ("channel",), coords, fit.num_chains),
         }
     )
 

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import mmm_jax as mj
-from mmm_jax.cli.config import parse_config
+from mmm_jax.cli.config import Config, parse_config
 from mmm_jax.cli.model import check_fits, read_spec
 from mmm_jax.cli.schema import fit_schema, plan_schema
 from mmm_jax.cli.table import read_panel, read_roles, read_table, split_panel
@@ -139,10 +139,8 @@ def test_misspelt_key_is_found_in_its_line(write, number):
     lines = GOOD.splitlines(keepends=True)
     lines[number - 1] = lines[number - 1].replace(":", "x:", 1)
     message = error_of(write("".join(lines)))
-    # A section without the key that says what it is counts as incomplete instead.
-    near = [number] if lines[number - 1].split("x:")[0].strip() not in ("kind", "dist") else [number - 1]
-    assert re.match(r"config.yaml, line (\d+), ", message), message
-    assert int(re.match(r"config.yaml, line (\d+), ", message)[1]) in near
+    assert message.startswith(f"config.yaml, line {number}, ")
+    assert "unknown key; did you mean" in message
 
 
 @pytest.mark.parametrize(
@@ -187,9 +185,9 @@ def test_scalars_are_those_of_newer_yaml(write, written, meant):
 
 
 def test_all_problems_are_counted_and_the_first_is_named(write):
-    text = GOOD.replace("num_chains: 2", "num_chains: 0").replace("date: week", "day: week")
+    text = GOOD.replace("num_chains: 2", "num_chains: 0").replace("date: week", "dat: week")
     message = error_of(write(text))
-    assert message.startswith("config.yaml, line 2, data.day: unknown key; did you mean 'date'?")
+    assert message.startswith("config.yaml, line 2, data.dat: unknown key; did you mean 'date'?")
     assert message.endswith("(The file has 2 more problems.)")
 
 
@@ -205,6 +203,12 @@ def test_model_that_the_package_refuses(write, old, new, line, keys, words):
     with pytest.raises(mj.ConfigError, match=re.escape(f"config.yaml, line {line}, {keys}: ")) as raised:
         read_spec(config)
     assert words in str(raised.value)
+
+
+def read_all(config: Config, frame: pd.DataFrame) -> None:
+    """What `fit` does before it samples."""
+    panel = read_panel(Path("table.csv"), frame, read_roles(config, frame))
+    check_fits(config, read_spec(config), split_panel(config, panel)[0])
 
 
 @pytest.mark.parametrize(
@@ -227,8 +231,7 @@ def test_configuration_that_does_not_fit_the_table(write, frame, old, new, line,
     assert old in GOOD
     config = read_config(write(GOOD.replace(old, new, 1)), fit_schema())
     with pytest.raises(mj.ConfigError, match=re.escape(f"config.yaml, line {line}, {keys}: ")) as raised:
-        panel = read_panel(Path("table.csv"), frame, read_roles(config, frame))
-        check_fits(config, read_spec(config), split_panel(config, panel)[0])
+        read_all(config, frame)
     assert words in str(raised.value)
 
 

@@ -106,9 +106,11 @@ def test_constrain_and_unconstrain_are_inverse_over_all_shapes():
     params, log_det = constrain(flat, charts)
     assert params["normal"].shape == (3,)
     np.testing.assert_allclose(unconstrain(params, charts), flat, atol=1e-9)
-    jacobian = jax.jacfwd(
-        lambda flat: jnp.concatenate([jnp.ravel(v) for _, v in sorted(constrain(flat, charts)[0].items())])
-    )
+
+    def joined(flat):
+        return jnp.concatenate([jnp.ravel(values) for _, values in sorted(constrain(flat, charts)[0].items())])
+
+    jacobian = jax.jacfwd(joined)
     assert float(log_det) == pytest.approx(float(jnp.linalg.slogdet(jacobian(flat))[1]), abs=1e-8)
 
 

@@ -59,7 +59,7 @@ DIAGNOSTICS = Diagnostics(
 
 
 @cache
-def market(weeks: int, channels: int, controls: int) -> mj.Panel:
+def market(weeks: int, channels: int = 4, controls: int = 2) -> mj.Panel:
     """The first channels and controls of a synthetic market."""
     panel = mj.synthetic.make_market(weeks=weeks).panel
     return replace(
@@ -72,25 +72,31 @@ def market(weeks: int, channels: int, controls: int) -> mj.Panel:
 
 
 @cache
-def fit_from_prior(
-    name: str = "logistic", *, channels: int = 4, draws: int = 5, seed: int = 0, precision: str = "float64"
-) -> mj.Fit:
-    """A fit with 2 chains of draws from the prior of one of `SPECS`; equal arguments give the same object."""
-    spec, panel = SPECS[name], market(WEEKS, channels, 2)
-    scales = mj.Scales.from_panel(panel)
-    with precision_scope(precision):
-        model = build_model(spec, panel, scales)
+def prior_draws(name: str, seed: int) -> dict[str, np.ndarray]:
+    """Draws of all parameters of one of `SPECS` over the whole market, in 2 chains of 5."""
+    spec, panel = SPECS[name], market(WEEKS)
+    with precision_scope("float64"):
+        model = build_model(spec, panel, mj.Scales.from_panel(panel))
         # Not jitted: JAX's samplers are compiled once each, and then serve all specs.
-        sampled = jax.vmap(model.sample_prior)(jax.random.split(jax.random.key(seed), 2 * draws))
-        values = {key: np.asarray(value).reshape(2, draws, *value.shape[1:]) for key, value in sampled.items()}
-    stats = {"diverging": np.zeros((2, draws), bool)}
-    return mj.Fit(spec, panel, scales, values, stats, DIAGNOSTICS, precision)
+        sampled = jax.vmap(model.sample_prior)(jax.random.split(jax.random.key(seed), 10))
+    return {key: np.asarray(value).reshape(2, 5, *value.shape[1:]) for key, value in sampled.items()}
+
+
+@cache
+def fit_from_prior(name: str = "logistic", *, channels: int = 4, seed: int = 0) -> mj.Fit:
+    """A fit of the first channels; equal arguments give the same object."""
+    spec, panel = SPECS[name], market(WEEKS, channels)
+    per_channel = [key for key, dims in spec.parameter_dims.items() if dims == ("channel",)]
+    draws = prior_draws(name, seed)
+    draws = draws | {key: draws[key][..., :channels] for key in per_channel}
+    stats = {"diverging": np.zeros((2, 5), bool)}
+    return mj.Fit(spec, panel, mj.Scales.from_panel(panel), draws, stats, DIAGNOSTICS, "float64")
 
 
 @cache
 def planned_rows(channels: int = 4, weeks: int = HORIZON) -> mj.Panel:
     """The weeks right after the training rows, with their controls; spend and target are of no account."""
-    return market(WEEKS + weeks, channels, 2).take(slice(WEEKS, None))
+    return market(WEEKS + weeks, channels).take(slice(WEEKS, None))
 
 
 def over_horizon(fit: mj.Fit, *, carry_in: bool = True) -> tuple[MMM, Params]:

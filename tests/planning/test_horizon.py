@@ -53,7 +53,7 @@ def test_a_panel_must_have_the_fits_channels(fit, rows):
 
 
 def test_a_number_of_periods_follows_the_history(fit):
-    later = market(WEEKS + 20, 4, 2)
+    later = market(WEEKS + 20)
     found = horizon_panel(fit, 3, later)
     np.testing.assert_array_equal(found.dates, later.dates[-1] + 7 * np.arange(1, 4))
 
