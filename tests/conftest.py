@@ -11,12 +11,12 @@ jaxtyping.install_import_hook(
     ["mmm_jax.kernels", "mmm_jax.model.components", "mmm_jax.model.likelihoods", "mmm_jax.model.mmm"], "beartype.beartype"
 )
 
-import helpers
-import pytest
-from hypothesis import HealthCheck, settings
+import helpers  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
-from mmm_jax import ModelSpec, Panel
-from mmm_jax.kernels.numerics import precision_scope
+from mmm_jax import ModelSpec, Panel  # noqa: E402
+from mmm_jax.kernels.numerics import precision_scope  # noqa: E402
 
 # The `precision` fixture holds for all examples of a test; compilation makes the first example slow.
 EXPECTED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -67,7 +67,9 @@ def prior_draws(component: type, count: int = 100) -> dict[str, np.ndarray]:
     with precision_scope("float32"):
         keys = jax.random.split(jax.random.key(0), 3)
         priors = made.default_priors().items()
-        return {name: np.asarray(prior.sample(key, (count,)), float) for (name, prior), key in zip(priors, keys, strict=False)}
+        return {
+            name: np.asarray(prior.sample(key, (count,)), float) for (name, prior), key in zip(priors, keys, strict=False)
+        }
 
 
 # Adstock: maths.md section 2, with `l = 0 ... l_max - 1`.

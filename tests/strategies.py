@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as npst
 from mmm_jax.data.calendar import Frequency
 
 CHANNELS, PERIODS = 2, 12
+DAY, MONTH = np.timedelta64(1, "D"), np.timedelta64(1, "M")
 
 
 def spend(channels: int = CHANNELS, periods: int = PERIODS) -> st.SearchStrategy[np.ndarray]:
@@ -44,17 +45,19 @@ def regular_dates(min_rows: int = 2, max_rows: int = 30) -> st.SearchStrategy[tu
     starts = st.dates(datetime.date(1999, 1, 1), datetime.date(2026, 12, 31)).map(np.datetime64)
     rows = st.integers(min_rows, max_rows)
     return st.one_of(
-        st.builds(lambda start, count: (Frequency.DAILY, start + np.arange(count)), starts, rows),
-        st.builds(lambda start, count: (Frequency.WEEKLY, start + 7 * np.arange(count)), starts, rows),
-        st.builds(lambda start, count, day: (Frequency.MONTHLY, monthly(start, count, day)), starts, rows, st.integers(1, 31)),
+        st.builds(lambda start, count: (Frequency.DAILY, start + np.arange(count) * DAY), starts, rows),
+        st.builds(lambda start, count: (Frequency.WEEKLY, start + 7 * np.arange(count) * DAY), starts, rows),
+        st.builds(
+            lambda start, count, day: (Frequency.MONTHLY, monthly(start, count, day)), starts, rows, st.integers(1, 31)
+        ),
     )
 
 
 def monthly(start: np.datetime64, count: int, day: int) -> np.ndarray:
     """That day of `count` months in a row, or a month's last day where it is shorter."""
-    months = start.astype("datetime64[M]") + np.arange(count)
-    lengths = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(int)
-    return months.astype("datetime64[D]") + np.minimum(day, lengths) - 1
+    months = start.astype("datetime64[M]") + np.arange(count) * MONTH
+    first, following = months.astype("datetime64[D]"), (months + MONTH).astype("datetime64[D]")
+    return np.minimum(first + (day - 1) * DAY, following - DAY)
 
 
 @st.composite

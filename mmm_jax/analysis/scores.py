@@ -41,20 +41,24 @@ def coverage(y: Observed, draws: Values, prob: float = 0.9) -> float:
 def mape(y: Observed, draws: Values) -> np.ndarray:
     """Mean absolute percentage error of every draw, as a fraction; infinite where an observation is 0."""
     observed, flat = _aligned(y, draws)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.mean(np.abs(flat - observed) / np.abs(observed), axis=1)
+    return _relative(np.abs(flat - observed), np.abs(observed)).mean(axis=1)
 
 
 def nrmse(y: Observed, draws: Values) -> np.ndarray:
-    """Root mean squared error of every draw, divided by the range of the observations."""
+    """Root mean squared error of every draw, divided by the range of the observations; infinite where all are equal."""
     observed, flat = _aligned(y, draws)
-    return np.sqrt(np.mean((flat - observed) ** 2, axis=1)) / np.ptp(observed)
+    return _relative(np.sqrt(np.mean((flat - observed) ** 2, axis=1)), np.ptp(observed))
 
 
 def r2(y: Observed, draws: Values) -> np.ndarray:
-    """Share of the observations' variance that every draw explains, `1 - SSE / SST`; negative if worse than the mean."""
+    """Share of the observations' variance that every draw explains, `1 - SSE / SST`; negative if worse than the mean.
+
+    Minus infinity where all observations are equal.
+    """
     observed, flat = _aligned(y, draws)
-    return 1 - np.sum((flat - observed) ** 2, axis=1) / np.sum((observed - observed.mean()) ** 2)
+    # Rounding leaves a sum of squares even of equal observations.
+    total = np.sum((observed - observed.mean()) ** 2) if np.ptp(observed) > 0 else np.float64(0.0)
+    return 1 - _relative(np.sum((flat - observed) ** 2, axis=1), total)
 
 
 def score_table(y: Observed, predicted: xr.Dataset, prob: float = 0.9) -> dict[str, float]:
@@ -79,9 +83,14 @@ def _aligned(y: Observed, draws: Values) -> tuple[np.ndarray, np.ndarray]:
     if y is None:
         raise ValueError("`y` is None: a panel without a target cannot be scored.")
     observed, values = np.asarray(y, float), np.asarray(draws, float)
-    if observed.ndim != 1 or values.shape[-1] != observed.shape[0]:
+    if observed.ndim != 1 or values.shape[-1:] != observed.shape:
         raise ValueError(
             "`y` must have shape (time,) and `draws` (..., time) with the same time, "
             f"got {observed.shape} and {values.shape}."
         )
     return observed, values.reshape(-1, observed.shape[0])
+
+
+def _relative(error: np.ndarray, size: np.ndarray | np.floating) -> np.ndarray:
+    """`error / size`; infinite where there is nothing to compare with."""
+    return np.divide(error, size, out=np.full_like(error, np.inf), where=size > 0)

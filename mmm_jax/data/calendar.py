@@ -23,6 +23,7 @@ class Frequency(StrEnum):
         return {"daily": "day", "weekly": "week", "monthly": "month"}[self.value]
 
 
+_DAY, _MONTH = np.timedelta64(1, "D"), np.timedelta64(1, "M")
 _STEP_DAYS = {Frequency.DAILY: 1, Frequency.WEEKLY: 7}
 
 
@@ -54,10 +55,10 @@ def dates_after(last: np.datetime64, count: int, frequency: Frequency, *, day_of
     """
     steps = np.arange(1, count + 1)
     if frequency in _STEP_DAYS:
-        return last + steps * np.timedelta64(_STEP_DAYS[frequency], "D")
-    months = last.astype("datetime64[M]") + steps
-    first, following = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
-    return np.minimum(first + (day_of_month - 1), following - 1)
+        return last + steps * _STEP_DAYS[frequency] * _DAY
+    months = last.astype("datetime64[M]") + steps * _MONTH
+    first, following = months.astype("datetime64[D]"), (months + _MONTH).astype("datetime64[D]")
+    return np.minimum(first + (day_of_month - 1) * _DAY, following - _DAY)
 
 
 def continues(previous: Dates, new: Dates, frequency: Frequency) -> bool:
@@ -92,8 +93,8 @@ def _likely_frequency(dates: Dates) -> Frequency:
 
 
 def _day_of_month(dates: Dates) -> int:
-    """Where monthly dates stand: the first one's day, unless a short month may have cut it; 31 where all end their months."""
-    ends = (dates + 1).astype("datetime64[M]") != dates.astype("datetime64[M]")
+    """Where monthly dates stand: the first one's day, unless a short month may have cut it; 31 for ends of months."""
+    ends = (dates + _DAY).astype("datetime64[M]") != dates.astype("datetime64[M]")
     if ends.all():
         return 31
     days = (dates - dates.astype("datetime64[M]")).astype(int) + 1

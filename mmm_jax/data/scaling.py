@@ -38,15 +38,18 @@ class Scales:
         channel = panel.spend.max(axis=1)
         for name, scale in zip(panel.channels, channel, strict=True):
             if scale == 0:
-                raise PanelError(f"Channel {name!r} has no spend in the training rows, so that it has no scale. Leave it out.")
+                raise PanelError(
+                    f"Channel {name!r} has no spend in the training rows, so that it has no scale. Leave it out."
+                )
         target = float(np.abs(panel.target).max())
         if target == 0:
             raise PanelError(f"Target {panel.target_name!r} is 0 in all training rows, so that it has no scale.")
         count = len(panel.control_names)
         location, spread = np.zeros(count), np.ones(count)
         if standardize_controls and count:
-            location, spread = panel.controls.mean(axis=1), panel.controls.std(axis=1)
-            spread = np.where(spread > 0, spread, 1.0)
+            # Of a constant control, rounding may leave a tiny deviation, by which nothing may be divided.
+            varies = np.ptp(panel.controls, axis=1) > 0
+            location, spread = panel.controls.mean(axis=1), np.where(varies, panel.controls.std(axis=1), 1.0)
         return cls(channel, target, location, spread)
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,11 +73,16 @@ class Scales:
 
     def check_fits(self, panel: Panel) -> None:
         """Raise a `PanelError` unless there is one positive scale per channel and one per control of the panel."""
-        if len(self.channel) != len(panel.channels) or len(self.control_scale) != len(panel.control_names):
+        shifts, controls = len(self.control_location), len(self.control_scale)
+        if shifts != controls:
+            raise PanelError(f"Every control needs a location and a scale, but there are {shifts} and {controls}.")
+        if len(self.channel) != len(panel.channels) or controls != len(panel.control_names):
             raise PanelError(
-                f"The scales are for {len(self.channel)} channels and {len(self.control_scale)} controls, "
+                f"The scales are for {len(self.channel)} channels and {controls} controls, "
                 f"the panel has {len(panel.channels)} and {len(panel.control_names)}."
             )
         values = np.concatenate([self.channel, [self.target], self.control_scale])
         if not (np.isfinite(values).all() and (values > 0).all()):
             raise PanelError("All scales must be positive and finite.")
+        if not np.isfinite(self.control_location).all():
+            raise PanelError("All locations of the controls must be finite.")

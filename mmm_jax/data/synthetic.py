@@ -97,7 +97,11 @@ def make_market(*, seed: int = 0, weeks: int = 209, start: str = "2014-08-03", n
         target_name="sales",
         frequency=Frequency.WEEKLY,
     )
-    columns = {"baseline": baseline, "seasonality": seasonality, **dict(zip(HOLIDAYS, uplift[:, None] * holidays, strict=True))}
+    columns = {
+        "baseline": baseline,
+        "seasonality": seasonality,
+        **dict(zip(HOLIDAYS, uplift[:, None] * holidays, strict=True)),
+    }
     columns |= dict(zip(CHANNEL_SPEND, media, strict=True))
     roas = pd.Series(media.sum(axis=1) / spend.sum(axis=1), index=list(CHANNEL_SPEND), name="roas")
     contributions = pd.DataFrame(columns, index=pd.DatetimeIndex(dates, name="date"))

@@ -18,7 +18,7 @@ from mmm_jax.inference.diagnostics import diagnose
 from mmm_jax.inference.samples import SamplerSettings, Samples
 from mmm_jax.inference.transforms import Charts, constrain, flat_size
 from mmm_jax.kernels.numerics import Precision, precision_scope
-from mmm_jax.model.build import build_model
+from mmm_jax.model.build import build_model, scalar_names
 from mmm_jax.model.spec import ModelSpec
 
 Engine = Literal["numpyro"]
@@ -75,7 +75,7 @@ def fit(
         size = flat_size(target.charts)
         samples = _ENGINES[engine](flat_log_density, target, size, as_key(key), settings, progress=report)
         draws = _constrained(samples, target.charts, spec)
-    diagnostics = diagnose(draws, samples, settings, engine)
+    diagnostics = diagnose(draws, samples, settings, engine, scalar_names(spec, panel))
     diagnostics.wall_seconds["total"] = time.perf_counter() - began
     diagnostics.warn()
     return Fit(spec, panel, chosen, draws, samples.stats, diagnostics, precision)

@@ -10,7 +10,7 @@ from mmm_jax.analysis.draws import prior_draws
 from mmm_jax.fitting.labels import interval
 from mmm_jax.inference.convergence import convergence_table, stacked
 from mmm_jax.kernels.numerics import precision_scope
-from mmm_jax.model.build import coordinates
+from mmm_jax.model.build import scalar_names
 
 if TYPE_CHECKING:
     from mmm_jax.fitting.posterior import Fit
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def parameter_table(fit: "Fit", prob: float) -> Any:
     """One row per scalar parameter: where it is, how sure, and how well it was sampled."""
-    names = scalar_names(fit)
+    names = scalar_names(fit.spec, fit.panel)
     values = xr.DataArray(stacked(fit.draws), dims=("chain", "draw", "parameter"), coords={"parameter": names})
     quality = convergence_table(fit.draws).rename_dims(scalar="parameter")
     return xr.merge([interval(values, prob), quality.assign_coords(parameter=names)]).to_dataframe()
@@ -46,17 +46,8 @@ def prior_to_posterior_table(fit: "Fit", key: jax.Array, num_samples: int) -> An
         "posterior_sd": after.std(axis=0),
         "contraction": 1 - after.var(axis=0) / before.var(axis=0),
     }
-    coords = {"parameter": scalar_names(fit)}
+    coords = {"parameter": scalar_names(fit.spec, fit.panel)}
     return xr.Dataset({name: ("parameter", column) for name, column in columns.items()}, coords).to_dataframe()
-
-
-def scalar_names(fit: "Fit") -> list[str]:
-    """Names of all scalar parameters in the order of the draws, such as `saturation_beta[TV]`."""
-    labels, names = coordinates(fit.spec, fit.panel), []
-    for name in fit.draws:
-        dims = fit.spec.parameter_dims[name]
-        names += [f"{name}[{label}]" for label in labels[dims[0]]] if dims else [name]
-    return names
 
 
 def _as_column(part: xr.DataArray, name: str) -> tuple[xr.DataArray, str]:

@@ -1,6 +1,7 @@
 """Can the draws be trusted: one verdict, its numbers, and what to do."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -104,8 +105,18 @@ class Diagnostics:
         return cls(**{**given, "step_size": tuple(given["step_size"])})
 
 
-def diagnose(draws: Draws, samples: Samples, settings: SamplerSettings, engine: str) -> Diagnostics:
-    """Diagnostics of constrained draws and their sample statistics."""
+def diagnose(
+    draws: Draws, samples: Samples, settings: SamplerSettings, engine: str, names: Sequence[str] | None = None
+) -> Diagnostics:
+    """Diagnostics of constrained draws and their sample statistics.
+
+    Args:
+        draws: by parameter name, shape (chain, draw, ...).
+        samples: what the sampler returned.
+        settings: what it was asked for.
+        engine: its name.
+        names: what to call the scalar parameters, in the draws' order; by their indices where not given.
+    """
     table, stats = convergence_table(draws), samples.stats
     rhat = table["r_hat"].to_numpy()
     return Diagnostics(
@@ -120,13 +131,13 @@ def diagnose(draws: Draws, samples: Samples, settings: SamplerSettings, engine: 
         step_size=tuple(float(step) for step in stats["step_size"][:, -1]),
         num_chains=settings.num_chains,
         num_samples=settings.num_samples,
-        worst=_scalar_names(draws)[int(np.argmax(np.where(np.isnan(rhat), np.inf, rhat)))],
+        worst=(names or _indexed_names(draws))[int(np.argmax(np.where(np.isnan(rhat), np.inf, rhat)))],
         engine=engine,
         wall_seconds=dict(samples.seconds),
     )
 
 
-def _scalar_names(draws: Draws) -> list[str]:
+def _indexed_names(draws: Draws) -> list[str]:
     names = []
     for name, values in draws.items():
         shape = np.shape(values)[2:]

@@ -93,6 +93,14 @@ def coordinates(spec: ModelSpec, panel: Panel) -> dict[str, list[str]]:
     }
 
 
+def scalar_names(spec: ModelSpec, panel: Panel) -> list[str]:
+    """Names of all scalar parameters, in the order in which people read them, such as `saturation_beta[TV]`."""
+    labels, names = coordinates(spec, panel), []
+    for name, dims in spec.parameter_dims.items():
+        names += [f"{name}[{label}]" for label in labels[dims[0]]] if dims else [name]
+    return names
+
+
 def _position(rows: Panel, training: Panel) -> np.ndarray:
     """Place in time, 0 at the first and 1 at the last training row."""
     days = (rows.dates - training.dates[0]).astype(float)

@@ -77,7 +77,7 @@ class TruncatedNormal(AbstractLikelihood):
         lower: the bound in units of the scaled target; 0 is 0 in any units.
     """
 
-    lower: float = eqx.field(static=True, default=0.0)
+    lower: float = eqx.field(static=True, default=0.0, converter=float)
     additive: ClassVar = True
 
     def default_priors(self) -> dict[str, dist.Distribution]:

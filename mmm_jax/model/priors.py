@@ -42,6 +42,10 @@ class SpendShare:
 
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise SpecError(f"SpendShare.scale must be positive, got {self.scale}.")
+
     def resolve(self, spend: np.ndarray) -> dist.HalfNormal:
         """The distribution for training spend of shape (channel, time)."""
         total = spend.sum(axis=1)
@@ -69,6 +73,8 @@ def check_prior(name: str, prior: object) -> None:
             f"The prior of {name!r} must be a NumPyro distribution of one of the families {', '.join(FAMILIES)}, "
             f"or SpendShare(); got {type(prior).__name__}."
         )
+    if isinstance(prior, dist.Uniform) and not np.all(np.asarray(prior.low) < np.asarray(prior.high)):
+        raise SpecError(f"The prior of {name!r}, Uniform: low must be below high, got {prior.low} and {prior.high}.")
 
 
 def arguments(prior: dist.Distribution) -> dict[str, Any]:

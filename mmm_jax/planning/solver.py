@@ -1,6 +1,10 @@
-"""Maximising a smooth function over a box with a given sum: scaled projected gradient, many starts in one run."""
+"""Maximising a smooth function over a box with a given sum: scaled projected gradient, many starts in one run.
+
+jaxopt is no longer maintained; it is imported here and nowhere else, so that it can be replaced in one place.
+"""
 
 import math
+import warnings
 from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,11 +16,18 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mmm_jax.kernels.numerics import safe_divide
 
+with warnings.catch_warnings():
+    # jaxopt announces on import that it is no longer maintained: known, and the reason why it stays behind this file.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from jaxopt import Bisection
+
 MAX_ITERATIONS = 500
 TOLERANCE = 1e-9
 """KKT residual, relative to the gradient's size, at which a run stops."""
 
 _ARMIJO = 1e-4
+_HALVINGS = 100
+"""Of the bracket around the multiplier of a projection: more than the digits of a float64."""
 _SMALLEST_STEP = 1e-9
 _NOISE = 1e-10
 """Gain, relative to the value, that is too small to be trusted."""
@@ -88,18 +99,27 @@ def project(
 ) -> Float[Array, " n"]:
     """The feasible point nearest to `point`, by squared distance weighted with `metric`; exact, bounds included.
 
-    It is `clip(point + multiplier / metric, lower, upper)`, whose sum is piecewise linear in the multiplier, with a kink
-    where a variable meets a bound: the free variables are those of the piece in which the sum reaches 1.
+    It is `clip(point + multiplier / metric, lower, upper)` with the multiplier at which the sum is 1. jaxopt's bisection
+    finds it, as within its own `projection_box_section`, whose tolerance of 1e-5 is too coarse for a certificate; the
+    free variables then take up what rounding left over.
     """
 
     def at(multiplier: Array) -> Array:
         return jnp.clip(point + multiplier / metric, lower, upper)
 
-    kinks = jnp.sort(jnp.concatenate([metric * (lower - point), metric * (upper - point)]))
-    piece = jnp.clip(jnp.sum(jax.vmap(at)(kinks).sum(axis=1) < 1.0), 1, kinks.shape[0] - 1)
-    found = at(0.5 * (kinks[piece - 1] + kinks[piece]))
+    search = Bisection(
+        optimality_fun=lambda multiplier: at(multiplier).sum() - 1.0,
+        lower=jnp.min(metric * (lower - point)),
+        upper=jnp.max(metric * (upper - point)),
+        maxiter=_HALVINGS,
+        tol=0.0,
+        check_bracket=False,
+    )
+    found = at(search.run().params)
     weights = jnp.where((lower < found) & (found < upper), 1.0 / metric, 0.0)
     found = jnp.clip(found + (1.0 - found.sum()) * safe_divide(weights, weights.sum()), lower, upper)
+    # Where a corner of the box is the whole set there is no bracket to bisect.
+    found = jnp.where(lower.sum() >= 1.0, lower, jnp.where(upper.sum() <= 1.0, upper, found))
     return _snapped(found, lower, upper)
 
 

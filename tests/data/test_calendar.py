@@ -36,7 +36,7 @@ def test_next_dates_continue_any_part_of_a_regular_run(regular, data):
 
 def _day(dates: np.ndarray) -> int:
     """Largest day of the month, or 31 where all rows end their months."""
-    if all((date + 1).astype("datetime64[M]") != date.astype("datetime64[M]") for date in dates):
+    if all((date + strategies.DAY).astype("datetime64[M]") != date.astype("datetime64[M]") for date in dates):
         return 31
     return max(date.astype(object).day for date in dates)
 
@@ -77,7 +77,9 @@ def test_dates_after_steps_by_the_frequency():
 def test_a_gap_is_refused_and_names_the_first_missing_date(regular, data):
     frequency, dates = regular
     missing = data.draw(st.integers(2, len(dates) - 2))
-    with pytest.raises(PanelError, match=rf"no gaps, but 1 {frequency} rows are missing; the first: {dates[missing]}") as error:
+    with pytest.raises(
+        PanelError, match=rf"no gaps, but 1 {frequency} rows are missing; the first: {dates[missing]}"
+    ) as error:
         infer_frequency(np.delete(dates, missing))
     assert f"after {dates[missing - 1]} comes {dates[missing + 1]}" in str(error.value)
 
@@ -89,7 +91,7 @@ def test_a_shifted_row_is_refused_and_named(regular, data):
         return
     row = data.draw(st.integers(2, len(dates) - 2))
     moved = dates.copy()
-    moved[row] -= 1
+    moved[row] -= strategies.DAY
     with pytest.raises(PanelError, match=rf"after {moved[row - 1]} comes {moved[row]} where {dates[row]} was expected"):
         infer_frequency(moved)
 
@@ -110,8 +112,10 @@ def test_irregular_months_are_refused(dates, found):
 
 @pytest.mark.parametrize("step", [2, 14, 91, 365, 10**9])
 def test_other_steps_are_refused_and_named(step):
-    dates = np.datetime64("2024-01-01") + step * np.arange(4)
-    with pytest.raises(PanelError, match=rf"daily, weekly or monthly, but the commonest step between two dates is {step} days"):
+    dates = np.datetime64("2024-01-01") + step * np.arange(4) * strategies.DAY
+    with pytest.raises(
+        PanelError, match=rf"daily, weekly or monthly, but the commonest step between two dates is {step} days"
+    ):
         infer_frequency(dates)
 
 
@@ -128,7 +132,9 @@ def test_day_of_year_is_the_calendars(dates):
 
 
 def test_day_of_year_in_leap_years():
-    np.testing.assert_array_equal(day_of_year(days("2024-02-29", "2024-12-31", "2023-12-31", "1970-01-01")), [60, 366, 365, 1])
+    np.testing.assert_array_equal(
+        day_of_year(days("2024-02-29", "2024-12-31", "2023-12-31", "1970-01-01")), [60, 366, 365, 1]
+    )
 
 
 @pytest.mark.parametrize(("frequency", "period"), [("daily", "day"), ("weekly", "week"), ("monthly", "month")])

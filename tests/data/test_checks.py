@@ -16,7 +16,12 @@ DATES = ["2024-01-01", "2024-01-08", "2024-01-15", "2024-01-22", "2024-01-29"]
 
 def table(**columns) -> pd.DataFrame:
     """A good table of five weeks, with some columns replaced."""
-    good = {"week": DATES, "sales": [5.0, 7.0, 6.0, 9.0, 8.0], "tv": [1.0, 0.0, 2.0, 3.0, 1.0], "radio": [0.0, 1.0, 1.0, 0.0, 2.0]}
+    good = {
+        "week": DATES,
+        "sales": [5.0, 7.0, 6.0, 9.0, 8.0],
+        "tv": [1.0, 0.0, 2.0, 3.0, 1.0],
+        "radio": [0.0, 1.0, 1.0, 0.0, 2.0],
+    }
     return pd.DataFrame({**good, "price": [1.0, 1.0, 1.5, 1.0, 1.0], **columns})
 
 
@@ -38,15 +43,15 @@ def with_cell(column: str, row: int, value: object) -> pd.DataFrame:
 
 @pytest.mark.smoke
 def test_the_good_table_is_accepted():
-    assert repr(panel(table())) == (
-        "Panel(5 weekly rows, 2024-01-01 to 2024-01-29, 2 channels, 1 controls, target 'sales')"
-    )
+    assert repr(panel(table())) == ("Panel(5 weekly rows, 2024-01-01 to 2024-01-29, 2 channels, 1 controls, target 'sales')")
 
 
 # The table.
 
 
-@pytest.mark.parametrize(("frame", "found"), [(None, "NoneType"), ([1], "list"), ({"week": []}, "dict"), (pd.Series([1]), "Series")])
+@pytest.mark.parametrize(
+    ("frame", "found"), [(None, "NoneType"), ([1], "list"), ({"week": []}, "dict"), (pd.Series([1]), "Series")]
+)
 def test_something_else_than_a_table(frame, found):
     with refused("A pandas DataFrame is needed", f"got {found}"):
         panel(frame)
@@ -103,7 +108,9 @@ def test_a_column_with_two_roles(roles, column, first, second):
         panel(table(), **roles)
 
 
-@pytest.mark.parametrize(("roles", "role"), [({"channels": [3]}, "channel"), ({"controls": [None]}, "control"), ({"date": 3}, "date")])
+@pytest.mark.parametrize(
+    ("roles", "role"), [({"channels": [3]}, "channel"), ({"controls": [None]}, "control"), ({"date": 3}, "date")]
+)
 def test_names_that_are_no_text(roles, role):
     with refused("Column names must be strings", f"as a {role}"):
         panel(table(), **roles)
@@ -193,7 +200,9 @@ def test_texts_of_mixed_time_zones():
 
 def test_dates_that_can_be_read_in_two_ways():
     dates = ["01/01/2024", "02/01/2024", "03/01/2024", "04/01/2024", "05/01/2024"]
-    with refused("column 'week' can be read with the day or with the month first", "'02/01/2024' is 2024-02-01 or 2024-01-02"):
+    with refused(
+        "column 'week' can be read with the day or with the month first", "'02/01/2024' is 2024-02-01 or 2024-01-02"
+    ):
         panel(table(week=dates))
 
 
@@ -213,7 +222,20 @@ def test_dates_that_can_be_read_in_two_ways():
         ["20240101", "20240108", "20240115", "20240122", "20240129"],
         ["1 January 2024", "8 January 2024", "15 January 2024", "22 January 2024", "29 January 2024"],
     ],
-    ids=["date", "datetime", "Timestamp", "datetime64", "zone", "Period", "category", "object", "US", "European", "compact", "long"],
+    ids=[
+        "date",
+        "datetime",
+        "Timestamp",
+        "datetime64",
+        "zone",
+        "Period",
+        "category",
+        "object",
+        "US",
+        "European",
+        "compact",
+        "long",
+    ],
 )
 def test_dates_of_all_kinds_are_read(dates):
     np.testing.assert_array_equal(panel(table(week=dates)).dates, np.array(DATES, "datetime64[D]"))
@@ -253,7 +275,9 @@ def test_unsorted_dates_are_sorted():
 
 
 @pytest.mark.parametrize("column", ["sales", "tv", "price"])
-@pytest.mark.parametrize("value", ["1,5", "", [1.0], datetime.date(2024, 1, 1), np.timedelta64(3, "D"), 1 + 2j, np.complex128(2.0)])
+@pytest.mark.parametrize(
+    "value", ["1,5", "", [1.0], datetime.date(2024, 1, 1), np.timedelta64(3, "D"), 1 + 2j, np.complex128(2.0)]
+)
 def test_a_cell_that_is_no_number(column, value):
     with refused(f"Column {column!r} must hold numbers, but its dtype is object", "on 2024-01-15", f"got {value!r}"):
         panel(with_cell(column, 2, value))
@@ -303,7 +327,9 @@ def test_dummies_may_be_true_and_false():
 
 
 @pytest.mark.parametrize("column", ["sales", "tv", "price"])
-@pytest.mark.parametrize(("value", "shown"), [(np.nan, "nan"), (None, "nan"), (pd.NA, "nan"), (np.inf, "inf"), (-np.inf, "-inf")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(np.nan, "nan"), (None, "nan"), (pd.NA, "nan"), (np.inf, "inf"), (-np.inf, "-inf")]
+)
 def test_a_cell_that_is_not_finite(column, value, shown):
     with refused(f"Column {column!r} must be finite, but 1 cells are not; the first is on 2024-01-22", f"got {shown}."):
         panel(with_cell(column, 3, value))

@@ -18,8 +18,15 @@ ROLES = {"date": "date", "target": "sales", "channels": ["channel_0", "channel_1
 
 TEXTS = ["", " ", "abc", "1,5", "€ 3", "nan", "inf", "1e400", "2024-01-01", "2024-13-45", "13/01/2024", "now", "NaT"]
 NUMBERS = [np.nan, np.inf, -np.inf, -1.0, -0.0, 1e308, -1e308, 5e-324, 10**400, -(10**30), True, 1 + 2j, np.complex128(3.0)]
-NUMBERS += [np.longdouble("1e400"), np.float16(2.5), np.timedelta64(3, "D"), np.uint64(2**64 - 1), Decimal("1.5"), Decimal("NaN")]
-OBJECTS = [None, pd.NA, pd.NaT, np.datetime64("NaT"), pd.Timestamp("2024-02-03"), pd.Timestamp("2024-02-03", tz="UTC")]
+NUMBERS += [
+    np.longdouble("1e400"),
+    np.float16(2.5),
+    np.timedelta64(3, "D"),
+    np.uint64(2**64 - 1),
+    Decimal("1.5"),
+    Decimal("NaN"),
+]
+OBJECTS = [None, pd.NA, pd.NaT, np.datetime64("NaT", "s"), pd.Timestamp("2024-02-03"), pd.Timestamp("2024-02-03", tz="UTC")]
 OBJECTS += [datetime.date(2024, 2, 3), datetime.time(3), datetime.timedelta(3), b"1", (1, 2), object(), pd.Interval(0, 1)]
 OBJECTS += [np.str_("7"), pd.Period("2024-01", "M"), pd.Period("9999-01", "M"), np.datetime64("200000-01-01", "s")]
 CONTAINERS = [[], {}, np.array([1.0, 2.0])]
@@ -37,9 +44,13 @@ def odd_tables(draw: st.DrawFn) -> Any:
     if draw(st.integers(0, 29)) == 0:
         return draw(st.sampled_from(NO_TABLES))
     frame = draw(strategies.good_tables()).reset_index(drop=True)
-    for break_values in draw(st.lists(st.sampled_from([odd_column, odd_column, odd_dates, odd_dates, odd_rows]), max_size=2)):
+    for break_values in draw(
+        st.lists(st.sampled_from([odd_column, odd_column, odd_dates, odd_dates, odd_rows]), max_size=2)
+    ):
         frame = break_values(draw, frame)
-    for break_labels in draw(st.lists(st.sampled_from([odd_labels, odd_index, fewer_columns, twice_the_column]), max_size=1)):
+    for break_labels in draw(
+        st.lists(st.sampled_from([odd_labels, odd_index, fewer_columns, twice_the_column]), max_size=1)
+    ):
         frame = break_labels(draw, frame)
     return frame
 
@@ -56,7 +67,7 @@ def odd_column(draw: st.DrawFn, frame: pd.DataFrame) -> pd.DataFrame:
 def odd_dates(draw: st.DrawFn, frame: pd.DataFrame) -> pd.DataFrame:
     """Dates of any kind: most of them regular, some broken in one cell."""
     start, step = np.datetime64(draw(st.sampled_from(STARTS))), draw(st.sampled_from([1, 7, 30, 0, -7, 365]))
-    column = _dates_as(draw, start + step * np.arange(len(frame)))
+    column = _dates_as(draw, start + step * np.arange(len(frame)) * strategies.DAY)
     if len(column) and draw(st.integers(0, 2)) == 0:
         column = column.astype(object)
         column.iat[draw(st.integers(0, len(column) - 1))] = draw(cells)
@@ -138,7 +149,9 @@ def _dates_as(draw: st.DrawFn, dates: np.ndarray) -> pd.Series:
         case "object":
             return pd.Series(list(stamps), dtype=object)
         case "number":
-            return pd.Series(20240101 + np.arange(len(dates)), dtype=draw(st.sampled_from(["int64", "float64", "object", "bool"])))
+            return pd.Series(
+                20240101 + np.arange(len(dates)), dtype=draw(st.sampled_from(["int64", "float64", "object", "bool"]))
+            )
         case _:
             return pd.Series(np.datetime64("100000-01-01", "s") + np.arange(len(dates)) * np.timedelta64(10**12, "D"))
 
@@ -147,7 +160,7 @@ def check_invariants(panel: Panel) -> None:
     """What every accepted panel promises."""
     rows = len(panel)
     assert panel.dates.dtype == "datetime64[D]"
-    assert np.all(np.diff(panel.dates) > 0)
+    assert np.all(panel.dates[1:] > panel.dates[:-1])
     assert infer_frequency(panel.dates) is panel.frequency
     assert panel.spend.shape == (len(panel.channels), rows)
     assert panel.controls.shape == (len(panel.control_names), rows)
@@ -164,46 +177,53 @@ def check_invariants(panel: Panel) -> None:
     assert len(panel.fingerprint()) == 64
 
 
+def attempt(frame: Any, **roles) -> Panel | PanelError:
+    try:
+        return Panel.from_frame(frame, **{**ROLES, **roles})
+    except PanelError as error:
+        return error
+
+
 @pytest.mark.smoke
 @settings(max_examples=600)
 @given(frame=odd_tables(), has_target=st.booleans(), controls=st.sampled_from([["control"], []]))
-def test_malformed_tables_are_refused_with_a_panel_error_or_make_a_panel_that_keeps_its_promises(frame, has_target, controls):
-    roles = {**ROLES, "target": "sales" if has_target else None, "controls": controls}
-    try:
-        panel = Panel.from_frame(frame, **roles)
-    except PanelError as error:
-        event("refused")
-        assert len(str(error)) > 20
+def test_malformed_tables_are_refused_with_a_panel_error_or_make_a_panel_that_keeps_its_promises(
+    frame, has_target, controls
+):
+    result = attempt(frame, target="sales" if has_target else None, controls=controls)
+    event("accepted" if isinstance(result, Panel) else "refused")
+    if isinstance(result, Panel):
+        check_invariants(result)
     else:
-        event("accepted")
-        check_invariants(panel)
+        assert len(str(result)) > 20
 
 
-@pytest.mark.parametrize("value", [*NUMBERS, *OBJECTS, *TEXTS, *CONTAINERS], ids=repr)
+@pytest.mark.parametrize("value", [*NUMBERS, *OBJECTS, *TEXTS, *CONTAINERS], ids=lambda value: repr(value)[:30])
 @pytest.mark.parametrize("column", ["date", "channel_0", "sales", "control"])
 def test_one_odd_cell_in_a_good_table(column, value):
-    dates = pd.date_range("2024-01-01", periods=8, freq="7D")
-    numbers = {name: np.arange(8.0) + 1 for name in ("sales", "channel_0", "channel_1", "control")}
-    frame = pd.DataFrame({"date": dates, **numbers}, dtype=object)
+    frame = good_weeks().astype(object)
     frame.at[3, column] = value
-    try:
-        panel = Panel.from_frame(frame, **ROLES)
-    except PanelError as error:
-        assert repr(column) in str(error) or column == "date"
+    result = attempt(frame)
+    if isinstance(result, Panel):
+        check_invariants(result)
+        assert result.to_frame()[column].iloc[3] == float(value)
     else:
-        check_invariants(panel)
-        accepted = float(panel.to_frame()[column].iloc[3])
-        assert accepted == float(value)
+        assert column == "date" or repr(column) in str(result)
 
 
 @pytest.mark.parametrize("role", ["date", "target", "channels", "controls"])
-@pytest.mark.parametrize("value", [None, 3, "", [], ["x"], [None], [["channel_0"]], "channel_0", {"a": 1}, ("date",), [3.0]], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, 3, "", [], ["x"], [None], [["channel_0"]], "channel_0", {"a": 1}, ("date",), [3.0]], ids=repr
+)
 def test_odd_roles_are_refused_or_make_a_panel(role, value):
-    numbers = {name: np.arange(8.0) + 1 for name in ("sales", "channel_0", "channel_1", "control")}
-    frame = pd.DataFrame({"date": pd.date_range("2024-01-01", periods=8), **numbers})
-    try:
-        panel = Panel.from_frame(frame, **{**ROLES, role: value})
-    except PanelError as error:
-        assert len(str(error)) > 20
+    result = attempt(good_weeks(), **{role: value})
+    if isinstance(result, Panel):
+        check_invariants(result)
+        assert (role, value) in [("target", None), ("controls", [])]
     else:
-        check_invariants(panel)
+        assert len(str(result)) > 20
+
+
+def good_weeks() -> pd.DataFrame:
+    numbers = {name: np.arange(8.0) + 1 for name in ("sales", "channel_0", "channel_1", "control")}
+    return pd.DataFrame({"date": pd.date_range("2024-01-01", periods=8, freq="7D"), **numbers})

@@ -218,7 +218,7 @@ def spends(channels: int, periods: int = 12):
 
 
 def as_panel(spend: np.ndarray, target: np.ndarray | None = None) -> Panel:
-    dates = np.datetime64("2024-01-01") + 7 * np.arange(spend.shape[1])
+    dates = np.datetime64("2024-01-01") + 7 * np.arange(spend.shape[1]) * strategies.DAY
     names = tuple(f"channel_{index}" for index in range(len(spend)))
     return Panel(dates, np.array(spend), np.empty((0, len(dates))), target, names, (), "sales", Frequency.WEEKLY)
 

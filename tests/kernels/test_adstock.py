@@ -350,7 +350,9 @@ def test_registered_default_priors_stay_in_the_domain_of_the_parameters(adstock_
 def test_registered_weights_are_shares_with_finite_gradients(precision, adstock_class):
     component = made(adstock_class)
     draws = {f"adstock_{name}": jnp.asarray(values) for name, values in helpers.prior_draws(adstock_class).items()}
-    evaluate = jax.jit(jax.grad(lambda values: (jnp.sum((weights := component.weights(values)) ** 2), weights), has_aux=True))
+    evaluate = jax.jit(
+        jax.grad(lambda values: (jnp.sum((weights := component.weights(values)) ** 2), weights), has_aux=True)
+    )
     slopes, weights = jax.tree.map(np.asarray, evaluate(draws))
     assert weights.dtype == precision
     assert weights.shape[-1] == component.l_max

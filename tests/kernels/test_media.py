@@ -86,7 +86,9 @@ def test_under_vmap_it_is_a_loop(precision, saturation):
     together, _ = jax.jit(jax.vmap(evaluated(saturation)))(*batch)
     for index, point in enumerate(points):
         _, alone = evaluated(saturation)(*point)
-        assert_trees_close(jax.tree.map(lambda leaf, index=index: np.asarray(leaf)[index], together), alone, AUTODIFF[precision])
+        assert_trees_close(
+            jax.tree.map(lambda leaf, index=index: np.asarray(leaf)[index], together), alone, AUTODIFF[precision]
+        )
 
 
 def test_without_jit_it_is_the_same(float64):

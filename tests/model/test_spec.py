@@ -75,6 +75,14 @@ def test_different_choices_have_different_hashes():
     assert len({spec.content_hash() for spec in specs}) == len(set(specs)) == len(specs)
 
 
+def test_equal_choices_have_equal_hashes():
+    whole, real = (mj.ModelSpec(likelihood=mj.TruncatedNormal(lower=lower)) for lower in (0, 0.0))
+    assert whole == real
+    assert whole.content_hash() == real.content_hash()
+    with pytest.raises(SpecError, match="SpendShare.scale must be positive, got -1"):
+        mj.SpendShare(-1.0)
+
+
 def test_the_spec_cannot_be_changed():
     spec = mj.ModelSpec()
     with pytest.raises(AttributeError):
@@ -93,6 +101,7 @@ def test_the_spec_cannot_be_changed():
         ({"priors": {"beta": dist.HalfNormal(1.0)}}, "names 'beta'.*saturation_beta"),
         ({"priors": {"intercept": 0.2}}, "prior of 'intercept'.*float"),
         ({"priors": {"intercept": dist.Poisson(3.0)}}, "prior of 'intercept'.*Poisson"),
+        ({"priors": {"intercept": dist.Uniform(2.0, 1.0)}}, "'intercept', Uniform: low must be below high"),
         ({"priors": {"gamma_fourier": dist.Normal(0.0, 1.0)}}, "names 'gamma_fourier'"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_panel_must_have_the_fits_channels(fit, rows):
 def test_a_number_of_periods_follows_the_history(fit):
     later = market(WEEKS + 20)
     found = horizon_panel(fit, 3, later)
-    np.testing.assert_array_equal(found.dates, later.dates[-1] + 7 * np.arange(1, 4))
+    np.testing.assert_array_equal(found.dates, later.dates[-1] + np.timedelta64(7, "D") * np.arange(1, 4))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ PROFILES = {
     "dimensions": (lambda rows: xr.DataArray(np.ones((2, 2)), dims=("date", "geo")), "dimensions date and channel"),
     "dates": (lambda rows: labelled(rows, rows.dates.astype("datetime64[ns]")[:5]), "has 5 dates, the horizon 13"),
     "other dates": (
-        lambda rows: labelled(rows, (rows.dates - 364).astype("datetime64[ns]")),
+        lambda rows: labelled(rows, (rows.dates - np.timedelta64(364, "D")).astype("datetime64[ns]")),
         "dates must be the horizon's, 2016-02-14 to 2016-05-08",
     ),
     "no names": (lambda rows: xr.DataArray(np.ones((4, HORIZON)), dims=("channel", "date")), "must name its channels"),

@@ -244,6 +244,14 @@ def test_residual_is_half_the_gap_between_interior_slopes():
     assert float(price) == 1.0
 
 
+@pytest.mark.parametrize("distance", [0.1, 1e-6, 1e-12])
+def test_close_to_a_bound_is_not_at_it(distance):
+    """What little there is could still be spent better."""
+    gradient, point = np.array([1.0, 2.0]), np.array([distance, 1 - distance])
+    assert kkt(point, gradient, np.zeros(2), np.ones(2))[0] == 0.25
+    assert kkt(point, gradient, np.array([distance, 0.0]), np.ones(2))[0] == 0.0
+
+
 @pytest.mark.parametrize("slope", [np.nan, np.inf, -np.inf])
 def test_no_residual_where_a_slope_is_not_finite(slope):
     residual, _ = kkt(np.array([1.0, 0.0]), np.array([slope, 1.0]), np.zeros(2), np.ones(2))
