@@ -20,7 +20,7 @@ With --out, the folder holds all that the other commands need, to be run again o
 """
 
 
-def demo(out: Out = None, key: Key = 0, seed: Seed = 0, overwrite: Overwrite = False, json: Json = False) -> None:
+def demo(out: Out = None, key: Key = 0, seed: Seed = 2, overwrite: Overwrite = False, json: Json = False) -> None:
     """Fit, check and plan on a synthetic market whose truth is known.
 
     Four years of weekly sales, seven channels, six holidays: is the true return of every channel inside of its interval,

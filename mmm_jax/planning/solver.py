@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -107,10 +107,13 @@ def project(
     def at(multiplier: Array) -> Array:
         return jnp.clip(point + multiplier / metric, lower, upper)
 
+    # jaxopt's annotations know numbers only; traced arrays are what it is made for.
+    first: Any = jnp.min(metric * (lower - point))
+    last: Any = jnp.max(metric * (upper - point))
     search = Bisection(
         optimality_fun=lambda multiplier: at(multiplier).sum() - 1.0,
-        lower=jnp.min(metric * (lower - point)),
-        upper=jnp.max(metric * (upper - point)),
+        lower=first,
+        upper=last,
         maxiter=_HALVINGS,
         tol=0.0,
         check_bracket=False,
@@ -118,8 +121,9 @@ def project(
     found = at(search.run().params)
     weights = jnp.where((lower < found) & (found < upper), 1.0 / metric, 0.0)
     found = jnp.clip(found + (1.0 - found.sum()) * safe_divide(weights, weights.sum()), lower, upper)
-    # Where a corner of the box is the whole set there is no bracket to bisect.
-    found = jnp.where(lower.sum() >= 1.0, lower, jnp.where(upper.sum() <= 1.0, upper, found))
+    # Where a corner of the box is the whole set, but for rounding, there is no bracket to bisect.
+    near = _rounding(point)
+    found = jnp.where(lower.sum() >= 1.0 - near, lower, jnp.where(upper.sum() <= 1.0 + near, upper, found))
     return _snapped(found, lower, upper)
 
 
@@ -211,5 +215,10 @@ def _metric(curvature: Array, climb: Array) -> Array:
 
 def _snapped(point: Array, lower: Array, upper: Array) -> Array:
     """Variables that only rounding keeps off a bound, at it: whether they may move is read from this."""
-    near = 4 * point.shape[0] * jnp.finfo(point.dtype).eps
+    near = _rounding(point)
     return jnp.where(upper - point <= near, upper, jnp.where(point - lower <= near, lower, point))
+
+
+def _rounding(point: Array) -> float:
+    """What rounding may do to a sum of shares."""
+    return 4 * point.shape[0] * float(jnp.finfo(point.dtype).eps)

@@ -378,9 +378,9 @@ def test_plan_that_cannot_be_is_named_with_key_and_line(place, tmp_path, plan, w
 def test_demo_compares_with_the_truth(monkeypatch):
     quick = {"num_chains": 2, "num_warmup": 200, "num_samples": 100, "max_tree_depth": 6}
     monkeypatch.setattr(steps, "fit_model", lambda panel, spec, **given: mj.fit(panel, spec, **{**given, **quick}))
-    ended = run("demo", "--json", "--key", "1")
+    ended = run("demo", "--json", "--key", "1", "--seed", "2")
     assert ended.code == 0, ended.err
-    result, market = ended.json, mj.synthetic.make_market()
+    result, market = ended.json, mj.synthetic.make_market(seed=2)
     rows = result["truth"]["roas"]
     assert list(rows) == list(market.panel.channels)
     assert result["truth"]["inside"] == sum(row["lower"] <= row["true"] <= row["upper"] for row in rows.values()) >= 5

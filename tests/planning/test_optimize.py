@@ -15,8 +15,9 @@ import mmm_jax as mj
 from mmm_jax.errors import InfeasibleError, PlanError, PredictionError
 from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.planning.objectives import AbstractObjective
+from mmm_jax.planning.optimize import _best
 from mmm_jax.planning.response import plan_response
-from mmm_jax.planning.solver import Outcome
+from mmm_jax.planning.solver import Outcome, Solution
 
 CONCAVE = ["logistic", "logistic, saturation first", "root"]
 FIRST, SECOND, THIRD, FOURTH = planned_rows().channels
@@ -103,6 +104,25 @@ def test_the_best_of_many_local_optima_is_found(make_fit):
     assert float(plan.response.mean()) == pytest.approx(max(plan.certificate.start_values), rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("values", "residuals", "kept"),
+    [
+        ([1.0, 3.0, 2.0], [0.0, 0.0, 0.0], 1),
+        ([1.0, 3.0, 2.0], [0.0, 0.5, 0.0], 1),
+        ([3.0, 3.0 + 1e-12, 3.0 - 1e-12], [1e-8, 1e-8, 1e-10], 2),
+        ([np.nan, 3.0, np.inf, -np.inf], [0.0, 0.5, 0.0, 0.0], 1),
+        ([-3.0, -2.0, -2.0], [0.0, np.nan, 0.1], 2),
+        ([np.nan, np.nan], [np.nan, np.nan], 0),
+    ],
+)
+def test_of_equal_runs_the_one_that_is_closest_to_an_optimum_is_kept(values, residuals, kept):
+    count = len(values)
+    runs = Solution(
+        np.zeros((count, 1)), np.array(values), np.zeros((count, 1)), np.array(residuals), np.arange(count), None
+    )
+    assert _best(runs).iterations == kept
+
+
 @pytest.mark.parametrize("name", CONCAVE)
 @pytest.mark.parametrize("factor", [0.05, 1.0, 50.0])
 def test_all_starts_lead_to_the_one_optimum_of_a_concave_market(make_fit, name, factor):
@@ -185,6 +205,18 @@ def test_everything_locked_is_a_plan_as_well(make_fit):
     assert plan.certificate.optimal
     assert plan.certificate.kkt_residual == 0
     assert set(plan.certificate.state.values) == {"locked"}
+
+
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_bounds_that_add_up_to_the_total_leave_one_plan(make_fit, side):
+    """Last year's spend as the least or the most of each channel; its floats add up but for rounding."""
+    fit = make_fit("logistic")
+    for seed in range(10):
+        amounts = np.random.default_rng(seed).lognormal(12, 1, 4)
+        boxes = [(amount, 1e9) if side == "lower" else (0.0, amount) for amount in amounts]
+        plan = optimize(fit, total=float(sum(amounts[::-1])), bounds=dict(zip(fit.panel.channels, boxes, strict=True)))
+        np.testing.assert_allclose(plan.spend.sum("date"), amounts, rtol=1e-12)
+        assert plan.certificate.optimal
 
 
 def test_bounds_are_met_to_the_last_digit(make_fit):

@@ -211,6 +211,19 @@ def test_projection_onto_a_single_point_is_that_point(side):
     np.testing.assert_array_equal(found, corner)
 
 
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_projection_onto_a_corner_that_rounding_has_moved(side):
+    """Bounds that sum to 1 on paper do so in floats only to the last digits."""
+    rng, sums = np.random.default_rng(0), set()
+    for _ in range(100):
+        corner = rng.dirichlet(np.ones(5)) * (1 + rng.choice([-2e-16, 0.0, 2e-16]))
+        sums.add(corner.sum())
+        lower, upper = (corner, np.ones(5)) if side == "lower" else (np.zeros(5), corner)
+        found = project(rng.normal(0, 10, 5), lower, upper, rng.lognormal(0, 2, 5))
+        np.testing.assert_allclose(found, corner, rtol=0, atol=1e-14)
+    assert len(sums) >= 3
+
+
 def test_projection_meets_bounds_to_the_last_digit():
     rng = np.random.default_rng(0)
     for _ in range(50):
