@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -70,6 +71,24 @@ def prior_draws(component: type, count: int = 100) -> dict[str, np.ndarray]:
         return {
             name: np.asarray(prior.sample(key, (count,)), float) for (name, prior), key in zip(priors, keys, strict=False)
         }
+
+
+SMALL_SPEC = mj.ModelSpec(
+    adstock=mj.GeometricAdstock(l_max=4),
+    yearly_seasonality=1,
+    trend=mj.LinearTrend(),
+    likelihood=mj.TruncatedNormal(),
+    priors={"saturation_beta": mj.SpendShare(2.0)},
+)
+
+
+def quick_fit(panel: mj.Panel, spec: mj.ModelSpec = SMALL_SPEC, **settings) -> mj.Fit:
+    """A fit of few draws, whose warning that it has not converged is expected."""
+    options = {"num_chains": 2, "num_warmup": 100, "num_samples": 60, "progress": False, **settings}
+    with warnings.catch_warnings():
+        # 120 draws can never have the effective sample size that the diagnostics ask for.
+        warnings.simplefilter("ignore", mj.ConvergenceWarning)
+        return mj.fit(panel, spec, **options)
 
 
 # Adstock: maths.md section 2, with `l = 0 ... l_max - 1`.

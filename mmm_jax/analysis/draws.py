@@ -36,7 +36,8 @@ def over_draws(function: Callable[..., Any], model: MMM, draws: Mapping[str, Any
     working = max(bytes_per_draw, model.windows.size * model.windows.dtype.itemsize) * _WORKSPACE_FACTOR
     count = jax.tree.leaves(draws)[0].shape[0]
     chunk = int(np.clip(CHUNK_BYTES // working, 1, count))
-    return jax.tree.map(np.asarray, _mapped(function, model, (draws, each), arguments, chunk))
+    found = jax.tree.map(np.asarray, _mapped(function, model, (draws, each), arguments, chunk))
+    return eqx.combine(found, jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape), leaf.dtype), shapes))
 
 
 @eqx.filter_jit
@@ -47,7 +48,11 @@ def prior_draws(model: MMM, keys: jax.Array) -> Params:
 
 @eqx.filter_jit
 def _mapped(function: Callable[..., Any], model: MMM, mapped: Any, arguments: Any, chunk: int) -> Any:
-    return jax.lax.map(lambda one: _one(function, model, one, arguments), mapped, batch_size=chunk)
+    def one(draw: Any) -> Any:
+        # `lax.map` cannot put chunks of size 0 together: the caller fills them in.
+        return eqx.filter(_one(function, model, draw, arguments), lambda leaf: leaf.size > 0)
+
+    return jax.lax.map(one, mapped, batch_size=chunk)
 
 
 def _one(function: Callable[..., Any], model: MMM, mapped: Any, arguments: Any) -> Any:

@@ -10,7 +10,7 @@ Coords = Mapping[str, Sequence | np.ndarray]
 
 def labelled(values: np.ndarray, dims: Sequence[str], coords: Coords, num_chains: int, **attrs: str) -> xr.DataArray:
     """Draws of shape (chain * draw, *dims) as a DataArray with the dimensions (chain, draw, *dims)."""
-    shaped = values.reshape(num_chains, -1, *values.shape[1:])
+    shaped = values.reshape(num_chains, len(values) // num_chains, *values.shape[1:])
     known = {dim: coords[dim] for dim in dims if dim in coords}
     return xr.DataArray(shaped, dims=("chain", "draw", *dims), coords={**draw_coords(shaped), **known}, attrs=attrs)
 

@@ -71,7 +71,8 @@ class Fit:
 
     def flat_draws(self) -> dict[str, np.ndarray]:
         """Draws of shape (chain * draw, ...)."""
-        return {name: values.reshape(-1, *values.shape[2:]) for name, values in self.draws.items()}
+        # Spelt out, since -1 cannot be told for a parameter of size 0, such as the controls' where there are none.
+        return {name: v.reshape(v.shape[0] * v.shape[1], *v.shape[2:]) for name, v in self.draws.items()}
 
     def model(self, panel: Panel | None = None, *, carry_in: bool = True, history: Panel | None = None) -> MMM:
         """The model over the training rows, or over rows that come after them. Call it within `precision_scope`.
@@ -108,7 +109,7 @@ class Fit:
         with precision_scope(self.precision):
             model = self.model(panel, carry_in=carry_in, history=history)
             draws = self.flat_draws()
-            keys = jax.random.split(as_key(key), len(next(iter(draws.values()))))
+            keys = jax.random.split(as_key(key), len(draws["intercept"]))
             found = over_draws(parts.outcome, model, draws, each=keys)
         return xr.Dataset({name: self._labelled(values, ("date",), rows) for name, values in found.items()})
 

@@ -11,13 +11,13 @@ from mmm_jax import coverage, crps, mape, nrmse, r2, score_table
 ALL_SCORES = [crps, coverage, mape, nrmse, r2]
 
 
-@pytest.mark.smoke
 def test_crps_oracle():
     oracle = helpers.load_oracle("transforms.json")["crps"]
     found = crps(np.array(oracle["y_true"]), np.array(oracle["y_pred"]))
     np.testing.assert_allclose(found, oracle["per_obs"], rtol=0, atol=1e-10)
 
 
+@pytest.mark.smoke
 @given(forecast=strategies.forecasts())
 def test_crps_equals_the_sum_over_all_pairs(forecast):
     y, draws = forecast

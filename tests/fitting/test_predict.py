@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers import quick_fit
 
 import mmm_jax as mj
 from mmm_jax.data.calendar import Frequency
@@ -92,3 +93,16 @@ def test_a_gap_is_bridged_on_request(small_fit, split):
     bridged = small_fit.predict(later, key=0, history=split[1].take(slice(0, 4)))["mean"]
     whole = small_fit.predict(split[1], key=0)["mean"].isel(date=slice(4, None))
     np.testing.assert_allclose(bridged, whole, rtol=1e-5)
+
+
+def test_a_model_without_controls_does_all_that_others_do(split, tmp_path):
+    """A parameter of size 0 must not get in the way of anything."""
+    train, test = (_changed(panel, controls=np.empty((0, len(panel))), control_names=()) for panel in split)
+    fit = quick_fit(train)
+    assert fit.predict(test)["y"].shape == (2, 60, 12)
+    assert "controls" not in fit.contributions()
+    assert fit.summary().shape[0] == sum(values[0, 0].size for values in fit.draws.values())
+    fit.save(tmp_path / "fit.zarr")
+    assert mj.Fit.load(tmp_path / "fit.zarr").predict(test, key=1).identical(fit.predict(test, key=1))
+    assert mj.optimize_budget(fit, horizon=test.dates, total=test.spend.sum()).certificate.optimal
+    assert mj.sample_prior(train, fit.spec, num_samples=10)["prior_predictive"]["y"].shape == (1, 10, 78)

@@ -107,7 +107,6 @@ def _oracle_cases() -> list:
     return cases
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize(("key", "name", "values", "normalize", "lead"), _oracle_cases())
 def test_oracle(float64, key, name, values, normalize, lead):
     oracle = helpers.load_oracle("transforms.json")
@@ -133,6 +132,7 @@ def test_weights_equal_the_equation(precision, kind, normalize, data, l_max):
         np.testing.assert_allclose(row, expected, rtol=0, atol=TOLERANCE[precision])
 
 
+@pytest.mark.smoke
 @given(data=st.data(), media=strategies.spend(), l_max=strategies.windows(), lead=st.sampled_from([0, 1, 4]))
 def test_adstock_equals_the_equation(precision, data, media, l_max, lead):
     weights = data.draw(random_weights(l_max))

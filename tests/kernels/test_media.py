@@ -50,7 +50,6 @@ def assert_trees_close(found, expected, tolerance: float) -> None:
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.smoke
 @every_saturation
 @pytest.mark.parametrize("seed", range(5))
 def test_value_and_gradient_equal_autodiff(precision, saturation, seed):
@@ -91,6 +90,7 @@ def test_under_vmap_it_is_a_loop(precision, saturation):
         )
 
 
+@pytest.mark.smoke
 def test_without_jit_it_is_the_same(float64):
     windows, weights, parameters, cotangent = block(LogisticSaturation)
     value, pull = jax.vjp(lambda *inner: media_total(LogisticSaturation.partials, *inner), windows, weights, parameters)

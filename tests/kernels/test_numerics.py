@@ -27,13 +27,17 @@ def test_tiny_is_the_smallest_normal_number(precision):
     assert tiny(jnp.zeros(1)) == float(np.finfo(precision).tiny)
 
 
+_all_three = jax.jit(lambda x, y, p: (safe_log(x), safe_power(x, p), safe_divide(x, y)))
+
+
 @given(x=strategies.between(1e-3, 100.0), y=strategies.between(-3.0, 3.0), p=strategies.between(0.05, 4.0))
 def test_at_regular_points_they_are_the_plain_operations(precision, x, y, p):
     rtol = 1e-6 if precision == "float32" else 1e-13
     nonzero = np.where(y == 0, 1.0, y)
-    np.testing.assert_allclose(safe_log(jnp.asarray(x)), np.log(x), rtol=rtol, atol=rtol)
-    np.testing.assert_allclose(safe_power(jnp.asarray(x), jnp.asarray(p)), x**p, rtol=10 * rtol)
-    np.testing.assert_allclose(safe_divide(jnp.asarray(x), jnp.asarray(nonzero)), x / nonzero, rtol=rtol)
+    logarithm, power, ratio = _all_three(jnp.asarray(x), jnp.asarray(nonzero), jnp.asarray(p))
+    np.testing.assert_allclose(logarithm, np.log(x), rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(power, x**p, rtol=10 * rtol)
+    np.testing.assert_allclose(ratio, x / nonzero, rtol=rtol)
 
 
 def test_safe_log_is_finite_and_flat_at_zero(precision):

@@ -94,7 +94,6 @@ ORACLE_CASES = {
 }
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("key", ORACLE_CASES)
 def test_oracle(float64, key):
     name, parameters = ORACLE_CASES[key]
@@ -155,6 +154,7 @@ def test_concave_curves_give_at_least_half_for_half_the_spend(precision, name, d
     assert np.all(half >= whole / 2 * (1 - 1e-5))
 
 
+@pytest.mark.smoke
 @given(spend=strategies.between(0.01, 5.0, 6), kappa=strategies.between(0.1, 3.0, 6), beta=strategies.between(0.1, 3.0, 6))
 def test_hill_with_slope_one_is_michaelis_menten(precision, spend, kappa, beta):
     found = NAMED["hill"].value(spend, np.ones(6), kappa, beta)
