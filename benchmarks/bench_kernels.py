@@ -1,6 +1,6 @@
 """Kernels and the density's gradient at the case study's size: compile time, first call and steady state apart.
 
-`pytest benchmarks --benchmark-only`. Compile seconds stand in each row's `extra_info`.
+`pytest benchmarks -n 0 --benchmark-only`. Compile seconds stand in each row's `extra_info`.
 """
 
 import time

@@ -65,6 +65,11 @@ def test_month_ends_stay_month_ends():
     np.testing.assert_array_equal(next_dates(days("2023-11-30", "2023-12-31"), 3, Frequency.MONTHLY), expected)
 
 
+def test_one_row_at_a_months_end_goes_on_at_months_ends():
+    np.testing.assert_array_equal(next_dates(days("2023-11-30"), 2, Frequency.MONTHLY), days("2023-12-31", "2024-01-31"))
+    np.testing.assert_array_equal(next_dates(days("2023-11-15"), 2, Frequency.MONTHLY), days("2023-12-15", "2024-01-15"))
+
+
 def test_dates_after_steps_by_the_frequency():
     last = np.datetime64("2024-02-28")
     found = {name: list(dates_after(last, 2, Frequency(name), day_of_month=28).astype(str)) for name in Frequency}
