@@ -1,6 +1,7 @@
 """Randomness by explicit keys; the public verbs also take a seed."""
 
 import jax
+import numpy as np
 
 Key = int | jax.Array
 """A seed or a JAX random key."""
@@ -15,3 +16,13 @@ def as_key(key: Key) -> jax.Array:
     if isinstance(key, bool) or not isinstance(key, (int, jax.Array)):
         raise TypeError(f"`key` must be an integer or a JAX random key, got {type(key).__name__}.")
     return jax.random.key(key) if isinstance(key, int) else key
+
+
+def as_generator(key: Key) -> np.random.Generator:
+    """NumPy's generator seeded by a key, for random numbers that no compiled program needs.
+
+    Raises:
+        TypeError: neither an integer nor a key.
+    """
+    seed = key if isinstance(key, int) and not isinstance(key, bool) else jax.random.key_data(as_key(key)).tolist()
+    return np.random.default_rng(seed)

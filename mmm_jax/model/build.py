@@ -1,5 +1,8 @@
 """From a spec, a panel and scales to a model: where labels end and arrays begin."""
 
+from typing import Any
+
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -44,35 +47,50 @@ def build_model(
     if rows.target is not None:
         spec.likelihood.check_target(rows.target, rows.dates, rows.target_name, scales.target)
     before = np.zeros((len(rows.channels), 0)) if history is None else history
-    media = _array(np.concatenate([before, rows.spend], axis=1) / scales.channel[:, None])
-    controls = (rows.controls - scales.control_location[:, None]) / scales.control_scale[:, None]
-    position = _array(_position(rows, training))
+    priors = resolved_priors(spec, training)
+    numbers = {
+        "media": np.concatenate([before, rows.spend], axis=1) / scales.channel[:, None],
+        "controls": (rows.controls - scales.control_location[:, None]) / scales.control_scale[:, None],
+        "target": None if rows.target is None else rows.target / scales.target,
+        "day_of_year": rows.day_of_year.astype(float),
+        "position": _position(rows, training),
+        "channel_scale": scales.channel,
+        "target_scale": np.asarray(scales.target),
+        "priors": {name: expanded_arguments for name, (_, expanded_arguments) in priors.items()},
+    }
+    return _assembled(spec, {name: family for name, (family, _) in priors.items()}, numbers, before.shape[1])
+
+
+@eqx.filter_jit
+def _assembled(spec: ModelSpec, families: dict[str, type[dist.Distribution]], numbers: dict[str, Any], history: int) -> MMM:
+    """The model's arrays, in one program: a dozen small ones would each take their time to compile."""
+    position = numbers["position"]
     return MMM(
         adstock=spec.adstock,
         saturation=spec.saturation,
         trend=spec.trend,
         likelihood=spec.likelihood,
-        media=media,
-        windows=lagged(media, spec.adstock.l_max)[:, before.shape[1] :],
-        controls=_array(controls),
-        fourier=fourier(_array(rows.day_of_year), spec.yearly_seasonality),
-        trend_basis=jnp.zeros((0, len(rows))) if spec.trend is None else spec.trend.basis(position),
-        target=None if rows.target is None else _array(rows.target / scales.target),
-        channel_scale=_array(scales.channel),
-        target_scale=_array(scales.target),
-        priors=resolved_priors(spec, training),
-        history=before.shape[1],
+        media=numbers["media"],
+        windows=lagged(numbers["media"], spec.adstock.l_max)[:, history:],
+        controls=numbers["controls"],
+        fourier=fourier(numbers["day_of_year"], spec.yearly_seasonality),
+        trend_basis=jnp.zeros((0, position.shape[0])) if spec.trend is None else spec.trend.basis(position),
+        target=numbers["target"],
+        channel_scale=numbers["channel_scale"],
+        target_scale=numbers["target_scale"],
+        priors={name: family(**numbers["priors"][name]) for name, family in families.items()},
+        history=history,
         adstock_first=spec.adstock_first,
     )
 
 
-def resolved_priors(spec: ModelSpec, training: Panel) -> dict[str, dist.Distribution]:
-    """Every parameter's prior with the parameter's shape; rules such as `SpendShare` are applied to the panel."""
-    sizes = parameter_sizes(spec, training)
-    resolved = {}
+def resolved_priors(spec: ModelSpec, training: Panel) -> dict[str, tuple[type[dist.Distribution], dict[str, np.ndarray]]]:
+    """Family and arguments of every parameter's prior, with the parameter's shape; rules such as `SpendShare` applied."""
+    sizes, resolved = parameter_sizes(spec, training), {}
     for name, prior in spec.all_priors().items():
         found = prior.resolve(training.spend) if isinstance(prior, SpendShare) else prior
-        resolved[name] = expanded(name, found, tuple(sizes[dim] for dim in spec.parameter_dims[name]))
+        shape = tuple(sizes[dim] for dim in spec.parameter_dims[name])
+        resolved[name] = (type(found), expanded(name, found, shape))
     return resolved
 
 
@@ -105,7 +123,3 @@ def _position(rows: Panel, training: Panel) -> np.ndarray:
     """Place in time, 0 at the first and 1 at the last training row."""
     days = (rows.dates - training.dates[0]).astype(float)
     return days / float((training.dates[-1] - training.dates[0]).astype(int))
-
-
-def _array(values: np.ndarray | float) -> jnp.ndarray:
-    return jnp.asarray(values, jnp.result_type(float))

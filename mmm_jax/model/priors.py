@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
@@ -82,22 +81,18 @@ def arguments(prior: dist.Distribution) -> dict[str, Any]:
     return {name: getattr(prior, name) for name in type(prior).arg_constraints}
 
 
-def expanded(name: str, prior: dist.Distribution, shape: tuple[int, ...]) -> dist.Distribution:
-    """The same prior with arguments of the given shape, in JAX's current precision.
+def expanded(name: str, prior: dist.Distribution, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The prior's arguments by name, each of the parameter's shape.
 
     Raises:
         SpecError: the arguments do not broadcast to the shape; names the parameter.
     """
     try:
-        values = {
-            key: jnp.broadcast_to(jnp.asarray(value, jnp.result_type(float)), shape)
-            for key, value in arguments(prior).items()
-        }
+        return {key: np.broadcast_to(np.asarray(value, float), shape) for key, value in arguments(prior).items()}
     except ValueError as error:
         raise SpecError(
             f"The prior of {name!r} has the batch shape {prior.batch_shape}, which does not fit the parameter's {shape}."
         ) from error
-    return type(prior)(**values)
 
 
 def prior_to_dict(prior: Prior) -> dict[str, Any]:

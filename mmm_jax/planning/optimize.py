@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from mmm_jax.analysis.draws import over_draws
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PlanError
-from mmm_jax.fitting.keys import Key, as_key
+from mmm_jax.fitting.keys import Key, as_generator
 from mmm_jax.fitting.labels import labelled
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.kernels.numerics import precision_scope
@@ -77,7 +77,7 @@ def optimize_budget(
         # A share of 1 is the whole total: spread over the dates, and scaled as the model's media.
         per_share = shape * budget.total / len(rows) / fit.scales.channel[:, None]
         problem = _Problem(_lay_out(model, draws, horizon_windows(model, per_share)), objective or MeanResponse())
-        boxes = (_starts(budget, num_starts, as_key(key)), *budget.shares)
+        boxes = (_starts(budget, num_starts, key), *budget.shares)
         solutions = solver.maximise(problem, *map(jnp.asarray, boxes))
         best = _best(solutions)
         levels = _levels(best, budget)
@@ -107,12 +107,12 @@ def _lay_out(model: MMM, draws: Params, windows: HorizonWindows) -> LevelRespons
     return LevelResponse.build(model, draws, windows)
 
 
-def _starts(budget: Budget, count: int, key: Array) -> np.ndarray:
+def _starts(budget: Budget, count: int, key: Key) -> np.ndarray:
     """First plans: the boxes' centre, their lower ends, then random points of the boxes; the solver projects them."""
     lower, upper = budget.shares
     fixed = np.stack([(lower + upper) / 2, lower])
-    random = jax.random.uniform(key, (count, len(lower)))
-    return np.concatenate([fixed, lower + (upper - lower) * np.asarray(random)])[:count]
+    random = as_generator(key).uniform(size=(count, len(lower)))
+    return np.concatenate([fixed, lower + (upper - lower) * random])[:count]
 
 
 def _best(solutions: solver.Solution) -> solver.Solution:

@@ -164,7 +164,11 @@ def _distinct(windows: "HorizonWindows") -> "HorizonWindows":
 
 def _windows(model: MMM, profile: np.ndarray, tail: int) -> tuple[np.ndarray, np.ndarray]:
     """Carry-in alone and profile alone, by lag, over the horizon and `tail` periods after it."""
-    history, l_max = model.history, model.adstock.l_max
-    carry = jnp.pad(model.media[:, :history], ((0, 0), (0, profile.shape[1] + tail)))
-    plan = jnp.pad(jnp.asarray(profile), ((0, 0), (history, tail)))
-    return np.asarray(lagged(carry, l_max)[:, history:]), np.asarray(lagged(plan, l_max)[:, history:])
+    history, channels = model.history, profile.shape[0]
+    carry = np.pad(np.asarray(model.media)[:, :history], ((0, 0), (0, profile.shape[1] + tail)))
+    plan = np.pad(profile, ((0, 0), (history, tail)))
+    windows = np.asarray(_lay_out(np.concatenate([carry, plan]), model.adstock.l_max))[:, history:]
+    return windows[:channels], windows[channels:]
+
+
+_lay_out = jax.jit(lagged, static_argnums=1)
