@@ -27,7 +27,7 @@ NUMBERS += [
     Decimal("NaN"),
 ]
 OBJECTS = [None, pd.NA, pd.NaT, np.datetime64("NaT", "s"), pd.Timestamp("2024-02-03"), pd.Timestamp("2024-02-03", tz="UTC")]
-OBJECTS += [datetime.date(2024, 2, 3), datetime.time(3), datetime.timedelta(3), b"1", (1, 2), object(), pd.Interval(0, 1)]
+OBJECTS += [datetime.date(2024, 2, 3), datetime.time(3), datetime.timedelta(3), b"1", (1, 2), range(2), pd.Interval(0, 1)]
 OBJECTS += [np.str_("7"), pd.Period("2024-01", "M"), pd.Period("9999-01", "M"), np.datetime64("200000-01-01", "s")]
 CONTAINERS = [[], {}, np.array([1.0, 2.0])]
 DTYPES = ["float64", "float32", "float16", "longdouble", "int64", "uint8", "bool", "complex128", "object", "str", "category"]
