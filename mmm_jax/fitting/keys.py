@@ -24,5 +24,7 @@ def as_generator(key: Key) -> np.random.Generator:
     Raises:
         TypeError: neither an integer nor a key.
     """
-    seed = key if isinstance(key, int) and not isinstance(key, bool) else jax.random.key_data(as_key(key)).tolist()
-    return np.random.default_rng(seed)
+    if isinstance(key, int) and not isinstance(key, bool):
+        # The two words that `jax.random.key` makes of a seed.
+        return np.random.default_rng([key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF])
+    return np.random.default_rng(jax.random.key_data(as_key(key)).tolist())
