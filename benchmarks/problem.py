@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-import numpyro.distributions as dist
+import yaml
 
 import mmm_jax as mj
 from mmm_jax.data.datasets import CASE_STUDY_LAST_TRAINING_DATE, DATA_FOLDER_VARIABLE
@@ -11,6 +11,7 @@ from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.build import build_model
 from mmm_jax.model.mmm import MMM
 
+_CONFIG = Path(__file__).resolve().parents[1] / "examples" / "case_study" / "config.yaml"
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -24,19 +25,8 @@ def case_study() -> tuple[str, mj.Panel]:
 
 
 def spec() -> mj.ModelSpec:
-    """The case study's model."""
-    return mj.ModelSpec(
-        adstock=mj.GeometricAdstock(l_max=6),
-        saturation=mj.LogisticSaturation(),
-        yearly_seasonality=5,
-        likelihood=mj.TruncatedNormal(),
-        priors={
-            "intercept": dist.Normal(0.2, 0.05),
-            "saturation_beta": mj.SpendShare(),
-            "gamma_control": dist.Normal(0.0, 1.0),
-            "y_sigma": dist.HalfNormal(1.0),
-        },
-    )
+    """The case study's model, from the example's configuration."""
+    return mj.ModelSpec.from_dict(yaml.safe_load(_CONFIG.read_text())["model"])
 
 
 def training_and_test() -> tuple[mj.Panel, mj.Panel]:

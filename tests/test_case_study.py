@@ -1,11 +1,13 @@
 """The whole way on real data, against the numbers of another implementation (`shared/oracles`)."""
 
 import dataclasses
+from pathlib import Path
 
 import helpers
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 import mmm_jax as mj
 
@@ -38,6 +40,11 @@ def plan(fit, split):
     bounds = {name: (0.5 * mean, 1.5 * mean) for name, mean in zip(test.channels, test.spend.mean(axis=1), strict=True)}
     total = float(test.spend.sum()) / len(test)
     return mj.optimize_budget(fit, horizon=test.dates, total=total, bounds=bounds, per="period")
+
+
+def test_the_example_describes_this_model(case_study_spec):
+    config = Path(__file__).parents[1] / "examples" / "case_study" / "config.yaml"
+    assert mj.ModelSpec.from_dict(yaml.safe_load(config.read_text())["model"]) == case_study_spec
 
 
 def test_the_fit_has_converged(fit):
