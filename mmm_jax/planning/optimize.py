@@ -49,8 +49,7 @@ def optimize_budget(
         fit: the posterior.
         horizon: dates right after the known rows (or their number), or a panel of these rows.
         total: currency over the whole horizon, or per period.
-        bounds: lowest and highest spend by channel, in the unit of `total`; equal ones lock the channel there; from 0 to
-            any part of the total where not given.
+        bounds: lowest and highest spend by channel, in the unit of `total`; equal ones lock it; none where not given.
         per: unit of `total` and `bounds`: the whole horizon, or the mean of a period.
         profile: how each channel's spend is spread over the dates; evenly by default.
         objective: what to maximise over the draws; the posterior mean of the response by default.
