@@ -49,10 +49,11 @@ def machine() -> str:
     """One line: processor, cores, interpreter, versions, device."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "numpyro", "arviz", "mmm-jax"))
     device = jax.devices()[0].device_kind
-    return f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; {device}"
+    return f"{processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; {device}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system gives it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

@@ -5,6 +5,7 @@ from mmm_jax.data import datasets, synthetic
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import (
+    BatchError,
     ConfigError,
     ConvergenceWarning,
     DatasetError,
@@ -17,7 +18,9 @@ from mmm_jax.errors import (
     SpecError,
     StoreError,
 )
+from mmm_jax.fitting.compilation import use_compilation_cache
 from mmm_jax.fitting.fit import fit
+from mmm_jax.fitting.fit_batch import Batch, fit_batch
 from mmm_jax.fitting.labels import interval
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.prior import sample_prior

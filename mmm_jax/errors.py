@@ -6,6 +6,7 @@ MMMError
 │   └── PredictionError   the new table does not continue the one that was fitted
 ├── SpecError             a choice in the model specification is unknown or contradictory
 ├── SamplingError         the sampler could not start
+├── BatchError            a fit of a batch is asked for that failed
 ├── PlanError             the planning problem is not well posed
 │   └── InfeasibleError   its constraints exclude each other
 ├── ConfigError           a configuration file is wrong; names the key and the line
@@ -38,6 +39,10 @@ class SpecError(MMMError):
 
 class SamplingError(MMMError):
     """The sampler found no point from which it could start."""
+
+
+class BatchError(MMMError):
+    """A fit of a batch is asked for that failed; the message says why."""
 
 
 class PlanError(MMMError):

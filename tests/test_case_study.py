@@ -1,6 +1,5 @@
 """The whole way on real data, against the numbers of another implementation (`shared/oracles`)."""
 
-import dataclasses
 from pathlib import Path
 
 import helpers
@@ -31,9 +30,8 @@ def split(case_study):
 
 @pytest.fixture(scope="module")
 def fit(split, case_study_spec):
-    # The bar of 3 % on seven returns is near their Monte Carlo error, 1.2 % each: of eight runs with keys 0 to 3 on two
-    # versions of JAX, seven kept it. The key is fixed to one that keeps it on both; the law is the four errors below.
-    return mj.fit(split[0], case_study_spec, key=2, num_chains=4, num_warmup=1000, num_samples=1000, progress=False)
+    # Returns within 3 % need a Monte Carlo error well below 1 %: at 4 x 1000 draws it is 1.2 % each.
+    return mj.fit(split[0], case_study_spec, key=0, num_chains=4, num_samples=4000, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -109,19 +107,7 @@ def test_the_plan_beats_todays_spend(plan, split):
 
 
 def test_sixteen_thousand_draws_are_small_on_disk(fit, tmp_path):
-    rng = np.random.default_rng(0)
-
-    def more(values):
-        # Jittered copies: no compression could win by repetition.
-        jitter = rng.normal(1.0, 1e-3, (4, *values.shape)).astype(np.float32)
-        return np.concatenate(list(values * jitter), axis=1).astype(values.dtype)
-
-    large = dataclasses.replace(
-        fit,
-        draws={name: more(values) for name, values in fit.draws.items()},
-        sample_stats={name: more(values) for name, values in fit.sample_stats.items()},
-    )
-    large.save(tmp_path / "fit.zarr")
+    fit.save(tmp_path / "fit.zarr")
     size = sum(path.stat().st_size for path in (tmp_path / "fit.zarr").rglob("*") if path.is_file())
-    assert large.flat_draws()["intercept"].shape == (16_000,)
+    assert fit.flat_draws()["intercept"].shape == (16_000,)
     assert size < 20e6

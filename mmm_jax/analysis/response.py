@@ -27,7 +27,7 @@ def outcome_change(
     if model.likelihood.additive:
         change = _effects(model, params, window, high) - _effects(model, params, window, low)
         return model.target_scale * change.sum(axis=1)
-    mu, rows = model.mean(params), model.windows.shape[1]
+    mu, rows = model.mean(params), model.windows.shape[-1]
     observed = model.media_effects(params)
 
     def total(factor: Array) -> Array:

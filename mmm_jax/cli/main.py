@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mmm_jax.cli import demo, fit, optimize, predict
+from mmm_jax.cli import batch, demo, fit, optimize, predict
 from mmm_jax.errors import MMMError, SamplingError
 
 FAILURE, BAD_INPUT = 1, 2
@@ -24,6 +24,7 @@ your own:
 
 \b
   mmm-jax fit --data sales.csv --config fit.yaml --out results
+  mmm-jax batch --data markets/ --config fit.yaml --out fits
   mmm-jax predict --fit results/fit.zarr --data next.csv \\
           --config fit.yaml --out forecast.csv
   mmm-jax optimize --fit results/fit.zarr --config plan.yaml --out plan.json
@@ -39,6 +40,7 @@ app = typer.Typer(
 for command, example in (
     (demo.demo, demo.EXAMPLE),
     (fit.fit, fit.EXAMPLE),
+    (batch.batch, batch.EXAMPLE),
     (predict.predict, predict.EXAMPLE),
     (optimize.optimize, optimize.EXAMPLE),
 ):
@@ -69,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Not an option of any command, so that it can be appended to a line that failed.
     debug = "--debug" in given
+    _keep_programs()
     try:
         app([word for word in given if word != "--debug"], prog_name="mmm-jax")
     except Exception as error:
@@ -76,6 +79,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _fail(error)
     sys.exit(0)
+
+
+def _keep_programs() -> None:
+    """What was compiled once is on disk for the next command, if the user's cache folder can be written."""
+    from mmm_jax.fitting.compilation import use_compilation_cache
+
+    use_compilation_cache()
 
 
 def _fail(error: Exception) -> NoReturn:

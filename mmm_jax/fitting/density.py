@@ -2,10 +2,16 @@
 
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Float
 
-from mmm_jax.inference.transforms import AbstractChart, charts_of, constrain
+from mmm_jax.data.panel import Panel
+from mmm_jax.data.scaling import Scales
+from mmm_jax.inference.transforms import AbstractChart, charts_of, standardized
+from mmm_jax.model.build import build_model
 from mmm_jax.model.mmm import MMM
+from mmm_jax.model.padding import active_coordinates, bucket_of
+from mmm_jax.model.spec import ModelSpec
 
 
 class Target(NamedTuple):
@@ -25,7 +31,19 @@ def target_of(model: MMM) -> Target:
     return Target(model, charts_of(model.priors))
 
 
+def padded_target(spec: ModelSpec, panel: Panel, scales: Scales) -> tuple[Target, np.ndarray]:
+    """The target of a panel padded to its bucket, and which coordinates of the flat vector are real.
+
+    Raises:
+        PanelError: the panel has no target, is shorter than the adstock window, or leaves the likelihood's support.
+        SpecError: a prior's shape does not fit.
+    """
+    target = target_of(build_model(spec, panel, scales, sizes=bucket_of(panel)))
+    shapes = {name: chart.shape for name, chart in target.charts.items()}
+    return target, active_coordinates(spec, shapes, panel)
+
+
 def flat_log_density(flat: Float[Array, " flat"], target: Target) -> Float[Array, ""]:
-    """Log density of the flat vector: the model's at the constrained parameters, plus the Jacobian's log determinant."""
-    params, log_det = constrain(flat, target.charts)
-    return target.model.log_density(params) + log_det
+    """Log density of the flat vector: the model's at the constrained parameters, and the Jacobian's log determinant."""
+    params, log_prior = standardized(flat, target.model.priors, target.charts)
+    return log_prior + target.model.log_likelihood(params).sum()

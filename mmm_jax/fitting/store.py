@@ -3,6 +3,7 @@
 import json
 import shutil
 import uuid
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ def to_tree(fit: "Fit") -> xr.DataTree:
             "/constant_data": xr.Dataset(data, {**dates, **names}),
         }
     )
-    tree.attrs.update(_attributes(fit))
+    tree.attrs.update(attributes(fit))
     return tree
 
 
@@ -88,7 +89,8 @@ def load(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path} is damaged: {error}") from error
 
 
-def _attributes(fit: "Fit") -> dict[str, Any]:
+def attributes(fit: "Fit") -> dict[str, Any]:
+    """Everything of a fit but its numbers, as text."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -108,26 +110,48 @@ def _attributes(fit: "Fit") -> dict[str, Any]:
     }
 
 
+def panel_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarray) -> Panel:
+    """The panel of saved attributes, with spend, controls and target as rows in this order.
+
+    Raises:
+        StoreError: the numbers do not match their fingerprint.
+    """
+    channels, controls = tuple(json.loads(attributes["channels"])), tuple(json.loads(attributes["controls"]))
+    panel = Panel(
+        dates=dates,
+        spend=np.ascontiguousarray(rows[: len(channels)]),
+        controls=np.ascontiguousarray(rows[len(channels) : -1]),
+        target=np.ascontiguousarray(rows[-1]),
+        channels=channels,
+        control_names=controls,
+        target_name=attributes["target_name"],
+        frequency=Frequency(attributes["frequency"]),
+    )
+    if panel.fingerprint() != attributes["panel_fingerprint"]:
+        raise StoreError("the data do not match their fingerprint")
+    return panel
+
+
+def spec_from(attributes: Mapping[str, Any]) -> ModelSpec:
+    """The spec of saved attributes."""
+    return ModelSpec.from_dict(json.loads(attributes["spec"]))
+
+
+def scales_from(attributes: Mapping[str, Any]) -> Scales:
+    """The scales of saved attributes."""
+    return Scales.from_dict(json.loads(attributes["scales"]))
+
+
 def _fields(tree: xr.DataTree) -> dict[str, Any]:
     attrs, data = tree.attrs, tree["constant_data"]
-    panel = Panel(
-        dates=data["date"].to_numpy().astype("datetime64[D]"),
-        spend=np.ascontiguousarray(data["spend"].to_numpy()),
-        controls=np.ascontiguousarray(data["controls"].to_numpy()),
-        target=np.ascontiguousarray(tree["observed_data"][attrs["target_name"]].to_numpy()),
-        channels=tuple(json.loads(attrs["channels"])),
-        control_names=tuple(json.loads(attrs["controls"])),
-        target_name=attrs["target_name"],
-        frequency=Frequency(attrs["frequency"]),
-    )
-    if panel.fingerprint() != attrs["panel_fingerprint"]:
-        raise StoreError("the data do not match their fingerprint")
-    spec = ModelSpec.from_dict(json.loads(attrs["spec"]))
+    target = tree["observed_data"][attrs["target_name"]].to_numpy()
+    rows = np.concatenate([data["spend"].to_numpy(), data["controls"].to_numpy(), target[None]])
+    spec = spec_from(attrs)
     posterior, stats = tree["posterior"], tree["sample_stats"]
     return {
         "spec": spec,
-        "panel": panel,
-        "scales": Scales.from_dict(json.loads(attrs["scales"])),
+        "panel": panel_from(attrs, data["date"].to_numpy().astype("datetime64[D]"), rows),
+        "scales": scales_from(attrs),
         "draws": {name: posterior[name].to_numpy() for name in spec.parameter_dims},
         "sample_stats": {name: stats[name].to_numpy() for name in map(str, stats.data_vars)},
         "diagnostics": Diagnostics.from_dict(json.loads(attrs["diagnostics"])),

@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 
 from mmm_jax.errors import ConvergenceWarning
-from mmm_jax.inference.convergence import Draws, convergence_table, energy_bfmi
+from mmm_jax.inference.convergence import Draws, energy_bfmi, stacked
+from mmm_jax.inference.mixing import mixing
 from mmm_jax.inference.samples import SamplerSettings, Samples
 
 MAX_RHAT = 1.01
@@ -30,10 +31,11 @@ class Diagnostics:
         saturated: draws whose trajectory reached the largest tree depth.
         mean_acceptance: mean acceptance rate after warm-up.
         mean_leapfrogs: leapfrog steps per draw.
-        step_size: last step size per chain.
+        step_size: largest step size per chain.
         num_chains, num_samples: how many draws there are.
         worst: the parameter with the largest R-hat.
         engine: sampler that made the draws.
+        start: how the chains were started, in words.
         wall_seconds: wall time by stage.
     """
 
@@ -50,6 +52,7 @@ class Diagnostics:
     num_samples: int
     worst: str
     engine: str
+    start: str = ""
     wall_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -117,22 +120,23 @@ def diagnose(
         engine: its name.
         names: what to call the scalar parameters, in the draws' order; by their indices where not given.
     """
-    table, stats = convergence_table(draws), samples.stats
-    rhat = table["r_hat"].to_numpy()
+    quality, stats = mixing(stacked(draws)), samples.stats
+    rhat = quality.r_hat
     return Diagnostics(
         max_rhat=float(np.max(rhat)),
-        min_ess_bulk=float(np.min(table["ess_bulk"].to_numpy())),
-        min_ess_tail=float(np.min(table["ess_tail"].to_numpy())),
+        min_ess_bulk=float(np.min(quality.ess_bulk)),
+        min_ess_tail=float(np.min(quality.ess_tail)),
         divergences=int(stats["diverging"].sum()),
         min_ebfmi=float(energy_bfmi(stats["energy"]).min()),
         saturated=int((stats["tree_depth"] >= settings.max_tree_depth).sum()),
         mean_acceptance=float(stats["acceptance_rate"].mean()),
         mean_leapfrogs=float(stats["n_steps"].mean()),
-        step_size=tuple(float(step) for step in stats["step_size"][:, -1]),
+        step_size=tuple(float(step) for step in stats["step_size"].max(axis=1)),
         num_chains=settings.num_chains,
         num_samples=settings.num_samples,
         worst=(names or _indexed_names(draws))[int(np.argmax(np.where(np.isnan(rhat), np.inf, rhat)))],
         engine=engine,
+        start=samples.start,
         wall_seconds=dict(samples.seconds),
     )
 

@@ -42,8 +42,10 @@ class Samples:
         stats: by ArviZ's names, shape (chain, draw) each: `acceptance_rate`, `diverging`, `energy`, `lp`, `n_steps`,
             `step_size`, `tree_depth`.
         seconds: wall time by stage: `compile`, `sample`.
+        start: how the chains were started, in words.
     """
 
     positions: np.ndarray
     stats: dict[str, np.ndarray]
     seconds: dict[str, float]
+    start: str = ""

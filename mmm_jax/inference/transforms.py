@@ -12,22 +12,33 @@ since a dictionary comes out of a JAX transformation in that order.
 import abc
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import digamma, erfinv, log_ndtr, logit, ndtr, ndtri, polygamma
+from jax.scipy.special import digamma, logit, ndtr, ndtri, polygamma
 from jaxtyping import Array, Float
 
-_LOG_2 = math.log(2.0)
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+from mmm_jax.kernels.normal import (
+    LOG_SQRT_2PI,
+    half_normal_log_derivative,
+    half_normal_quantile,
+    laplace_log_derivative,
+    laplace_quantile,
+    log_ndtr,
+)
 
 
 class AbstractChart(eqx.Module):
-    """A bijection from the real line to the support of a prior, for every entry of one parameter."""
+    """A bijection from the real line to the support of a prior, for every entry of one parameter.
+
+    `exact` says whether the prior of `z` is the standard normal itself: its density then needs no `theta`.
+    """
+
+    exact: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def __call__(self, z: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
@@ -58,18 +69,40 @@ def constrain(flat: Float[Array, " flat"], charts: Charts) -> tuple[dict[str, Ar
         flat: any real vector of length `flat_size(charts)`.
         charts: by name of the parameter.
     """
-    params, log_det, start = {}, jnp.zeros((), flat.dtype), 0
-    for name in sorted(charts):
-        stop = start + math.prod(charts[name].shape)
-        params[name], log_derivative = charts[name](flat[start:stop].reshape(charts[name].shape))
+    params, log_det = {}, jnp.zeros((), flat.dtype)
+    for name, z in _split(flat, charts).items():
+        params[name], log_derivative = charts[name](z)
         log_det += log_derivative.sum()
-        start = stop
     return params, log_det
+
+
+def standardized(
+    flat: Float[Array, " flat"], priors: Mapping[str, dist.Distribution], charts: Charts
+) -> tuple[dict[str, Array], Float[Array, ""]]:
+    """Constrained parameters, and the log density of the flat vector under the priors, Jacobian included.
+
+    The same as `constrain` with the priors' own densities; where a chart is exact, the standard normal's takes their place.
+    """
+    params, log_prior = {}, jnp.zeros((), flat.dtype)
+    for name, z in _split(flat, charts).items():
+        chart = charts[name]
+        params[name], log_derivative = chart(z)
+        density = _log_phi(z) if chart.exact else jnp.asarray(priors[name].log_prob(params[name])) + log_derivative
+        log_prior += density.sum()
+    return params, log_prior
 
 
 def unconstrain(params: Mapping[str, Array], charts: Charts) -> Float[Array, " flat"]:
     """The flat vector of constrained parameters: the inverse of `constrain`."""
     return jnp.concatenate([jnp.ravel(charts[name].inverse(jnp.asarray(params[name]))) for name in sorted(charts)])
+
+
+def _split(flat: Float[Array, " flat"], charts: Charts) -> dict[str, Array]:
+    """The flat vector's part of every parameter, in that parameter's shape."""
+    # `split` is differentiated into one concatenation, slices into a sum of padded vectors.
+    names = sorted(charts)
+    parts = jax.lax.split(flat, [math.prod(charts[name].shape) for name in names])
+    return {name: part.reshape(charts[name].shape) for name, part in zip(names, parts, strict=True)}
 
 
 def charts_of(priors: Mapping[str, dist.Distribution]) -> dict[str, AbstractChart]:
@@ -99,6 +132,7 @@ class LocationScale(AbstractChart):
 
     loc: Array
     scale: Array
+    exact: bool = eqx.field(static=True, default=False)
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         return self.loc + self.scale * z, jnp.log(self.scale) + jnp.zeros_like(z)
@@ -112,6 +146,7 @@ class LogLocationScale(AbstractChart):
 
     loc: Array
     scale: Array
+    exact: bool = eqx.field(static=True, default=False)
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         log_theta = self.loc + self.scale * z
@@ -126,6 +161,7 @@ class LogitLocationScale(AbstractChart):
 
     loc: Array
     scale: Array
+    exact: ClassVar[bool] = False
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         odds = self.loc + self.scale * z
@@ -140,11 +176,11 @@ class LaplaceQuantile(AbstractChart):
 
     loc: Array
     scale: Array
+    exact: ClassVar[bool] = True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
-        log_tail = log_ndtr(-jnp.abs(z))
-        theta = self.loc - self.scale * jnp.sign(z) * (_LOG_2 + log_tail)
-        return theta, jnp.log(self.scale) + _log_phi(z) - log_tail
+        standard = laplace_quantile(z)
+        return self.loc + self.scale * standard, jnp.log(self.scale) + laplace_log_derivative(z, standard)
 
     def inverse(self, theta: Array) -> Array:
         size = jnp.abs(theta - self.loc) / self.scale
@@ -155,12 +191,11 @@ class HalfNormalQuantile(AbstractChart):
     """The half-normal prior exactly."""
 
     scale: Array
+    exact: ClassVar[bool] = True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
-        # Two forms of the same quantile, each where it loses no digits: near 0, and in the tail.
-        below, above = jnp.minimum(z, 0.0), jnp.maximum(z, 0.0)
-        size = jnp.where(z < 0, math.sqrt(2.0) * erfinv(ndtr(below)), -ndtri(0.5 * ndtr(-above)))
-        return self.scale * size, jnp.log(self.scale) - _LOG_2 + 0.5 * (size - z) * (size + z)
+        size = half_normal_quantile(z)
+        return self.scale * size, jnp.log(self.scale) + half_normal_log_derivative(z, size)
 
     def inverse(self, theta: Array) -> Array:
         size = theta / self.scale
@@ -171,6 +206,7 @@ class ExponentialQuantile(AbstractChart):
     """The exponential prior exactly."""
 
     rate: Array
+    exact: ClassVar[bool] = True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         log_tail = log_ndtr(-z)
@@ -185,6 +221,7 @@ class UniformQuantile(AbstractChart):
 
     low: Array
     high: Array
+    exact: ClassVar[bool] = True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         width = self.high - self.low
@@ -198,6 +235,7 @@ class BetaOneQuantile(AbstractChart):
     """`Beta(1, b)`, the usual prior of retention, exactly."""
 
     b: Array
+    exact: ClassVar[bool] = True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         log_tail = log_ndtr(-z)
@@ -208,7 +246,7 @@ class BetaOneQuantile(AbstractChart):
 
 
 def _log_phi(z: Array) -> Array:
-    return -0.5 * z * z - _LOG_SQRT_2PI
+    return -0.5 * z * z - LOG_SQRT_2PI
 
 
 def _beta(prior: Any) -> AbstractChart:
@@ -241,8 +279,8 @@ CHARTS: dict[type[dist.Distribution], Callable[..., AbstractChart]] = {
     dist.HalfNormal: lambda prior: HalfNormalQuantile(prior.scale),
     dist.InverseGamma: _inverse_gamma,
     dist.Laplace: lambda prior: LaplaceQuantile(prior.loc, prior.scale),
-    dist.LogNormal: lambda prior: LogLocationScale(prior.loc, prior.scale),
-    dist.Normal: lambda prior: LocationScale(prior.loc, prior.scale),
+    dist.LogNormal: lambda prior: LogLocationScale(prior.loc, prior.scale, exact=True),
+    dist.Normal: lambda prior: LocationScale(prior.loc, prior.scale, exact=True),
     dist.StudentT: lambda prior: LocationScale(prior.loc, prior.scale),
     dist.Uniform: lambda prior: UniformQuantile(prior.low, prior.high),
 }

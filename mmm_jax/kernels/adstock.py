@@ -1,7 +1,7 @@
 r"""Adstock: how spend keeps working after it was spent, `a_t = sum_l w_l x_{t-l}`.
 
 Weights come from the `*_weights` functions, whose parameters may have any shape; the lag is added as last axis.
-`lagged` lays the spend out once as `[..., time, lag]`; the carry-over is then a contraction over lags.
+`lagged` lays the spend out once as `[..., lag, time]`; the carry-over is then a contraction over lags.
 """
 
 import jax
@@ -116,7 +116,7 @@ def identity_weights(shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, "
     return jnp.ones((*shape, 1), dtype)
 
 
-def lagged(media: Float[Array, "*shape time"], l_max: int, *, lead: int = 0) -> Float[Array, "*shape time lag"]:
+def lagged(media: Float[Array, "*shape time"], l_max: int, *, lead: int = 0) -> Float[Array, "*shape lag time"]:
     """Spend laid out as `x[t + lead - l]`, with zeros before the first and after the last period.
 
     Args:
@@ -129,12 +129,12 @@ def lagged(media: Float[Array, "*shape time"], l_max: int, *, lead: int = 0) -> 
     pads = [(0, 0)] * (media.ndim - 1) + [(l_max - 1, lead)]
     padded = jnp.pad(media, pads)
     starts = [l_max - 1 + lead - lag for lag in range(l_max)]
-    return jnp.stack([padded[..., start : start + time] for start in starts], axis=-1)
+    return jnp.stack([padded[..., start : start + time] for start in starts], axis=-2)
 
 
-def carry_over(windows: Float[Array, "*shape time lag"], weights: Float[Array, "*shape lag"]) -> Float[Array, "*shape time"]:
+def carry_over(windows: Float[Array, "*shape lag time"], weights: Float[Array, "*shape lag"]) -> Float[Array, "*shape time"]:
     """`a_t = sum_l w_l x_{t-l}` on spend that `lagged` has laid out."""
-    return jnp.einsum("...tl,...l->...t", windows, weights)
+    return jnp.einsum("...lt,...l->...t", windows, weights)
 
 
 def adstock(

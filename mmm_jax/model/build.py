@@ -13,6 +13,7 @@ from mmm_jax.data.scaling import Scales
 from mmm_jax.kernels.adstock import lagged
 from mmm_jax.kernels.basis import fourier
 from mmm_jax.model.mmm import MMM
+from mmm_jax.model.padding import Sizes, padded_numbers
 from mmm_jax.model.priors import SpendShare, expanded
 from mmm_jax.model.spec import ModelSpec
 
@@ -24,6 +25,7 @@ def build_model(
     *,
     panel: Panel | None = None,
     history: np.ndarray | None = None,
+    sizes: Sizes | None = None,
 ) -> MMM:
     """Model over the training panel, or over another panel of the same market.
 
@@ -35,6 +37,7 @@ def build_model(
         scales: what spend, target and controls are divided by.
         panel: rows to model, if not the training panel's.
         history: spend right before the first row, shape (channel, periods), in currency.
+        sizes: what to pad rows, channels and controls to; not at all by default.
 
     Raises:
         PanelError: the training panel is shorter than the adstock window, or its target is outside of the
@@ -52,12 +55,15 @@ def build_model(
         "media": np.concatenate([before, rows.spend], axis=1) / scales.channel[:, None],
         "controls": (rows.controls - scales.control_location[:, None]) / scales.control_scale[:, None],
         "target": None if rows.target is None else rows.target / scales.target,
+        "observed": None,
         "day_of_year": rows.day_of_year.astype(float),
         "position": _position(rows, training),
         "channel_scale": scales.channel,
         "target_scale": np.asarray(scales.target),
         "priors": {name: expanded_arguments for name, (_, expanded_arguments) in priors.items()},
     }
+    if sizes is not None:
+        numbers = padded_numbers(numbers, spec, sizes)
     return _assembled(spec, {name: family for name, (family, _) in priors.items()}, numbers, before.shape[1])
 
 
@@ -71,11 +77,16 @@ def _assembled(spec: ModelSpec, families: dict[str, type[dist.Distribution]], nu
         trend=spec.trend,
         likelihood=spec.likelihood,
         media=numbers["media"],
-        windows=lagged(numbers["media"], spec.adstock.l_max)[:, history:],
-        controls=numbers["controls"],
-        fourier=fourier(numbers["day_of_year"], spec.yearly_seasonality),
-        trend_basis=jnp.zeros((0, position.shape[0])) if spec.trend is None else spec.trend.basis(position),
+        windows=lagged(numbers["media"], spec.adstock.l_max)[..., history:],
+        design=jnp.concatenate(
+            [
+                numbers["controls"],
+                fourier(numbers["day_of_year"], spec.yearly_seasonality),
+                jnp.zeros((0, position.shape[0])) if spec.trend is None else spec.trend.basis(position),
+            ]
+        ),
         target=numbers["target"],
+        observed=numbers["observed"],
         channel_scale=numbers["channel_scale"],
         target_scale=numbers["target_scale"],
         priors={name: family(**numbers["priors"][name]) for name, family in families.items()},

@@ -22,11 +22,11 @@ class MMM(eqx.Module):
 
     Attributes:
         media: scaled spend, shape (channel, history + time): `history` rows of carry-in, then the model's own rows.
-        windows: the same spend laid out by lag, shape (channel, time, lag).
-        controls: shape (control, time).
-        fourier: yearly waves, shape (fourier_mode, time).
-        trend_basis: shape (trend, time); no rows without a trend.
+        windows: the same spend laid out by lag, shape (channel, lag, time).
+        design: everything that acts linearly, in one array for one product: controls, yearly waves and the trend's basis,
+            shape (regressor, time).
         target: scaled target, shape (time,); `None` where it is not known.
+        observed: 1 for rows that count, 0 for padding, shape (time,); `None` if all count.
         channel_scale: currency per unit of `media`, shape (channel,).
         target_scale: units of the target per unit of `target`.
         priors: by parameter name, with batch shapes equal to the parameters' shapes.
@@ -38,11 +38,10 @@ class MMM(eqx.Module):
     trend: AbstractTrend | None
     likelihood: AbstractLikelihood
     media: Float[Array, "channel history_time"]
-    windows: Float[Array, "channel time lag"]
-    controls: Float[Array, "control time"]
-    fourier: Float[Array, "fourier_mode time"]
-    trend_basis: Float[Array, "trend time"]
+    windows: Float[Array, "channel lag time"]
+    design: Float[Array, "regressor time"]
     target: Float[Array, " time"] | None
+    observed: Float[Array, " time"] | None
     channel_scale: Float[Array, " channel"]
     target_scale: Float[Array, ""]
     priors: dict[str, dist.Distribution]
@@ -60,17 +59,28 @@ class MMM(eqx.Module):
 
     def baseline(self, params: Params) -> Float[Array, " time"]:
         """Everything but media: intercept, controls, seasonality and trend."""
-        parts = self.baseline_parts(params)
-        return parts["intercept"] + parts["controls"].sum(axis=0) + parts["seasonality"] + parts["trend"]
+        return params["intercept"] + jnp.concatenate([*self._coefficients(params).values()]) @ self.design
 
     def baseline_parts(self, params: Params) -> dict[str, Array]:
         """The parts of the baseline: `intercept` (), `controls` (control, time), `seasonality` and `trend` (time,)."""
-        nothing = jnp.zeros(self.windows.shape[1], self.windows.dtype)
+        coefficients, start, terms = self._coefficients(params), 0, {}
+        for name, values in coefficients.items():
+            terms[name] = values[:, None] * self.design[start : start + len(values)]
+            start += len(values)
         return {
             "intercept": params["intercept"],
-            "controls": params["gamma_control"][:, None] * self.controls,
-            "seasonality": params["gamma_fourier"] @ self.fourier if "gamma_fourier" in params else nothing,
-            "trend": nothing if self.trend is None else self.trend.coefficients(params) @ self.trend_basis,
+            "controls": terms["controls"],
+            "seasonality": terms["seasonality"].sum(axis=0),
+            "trend": terms["trend"].sum(axis=0),
+        }
+
+    def _coefficients(self, params: Params) -> dict[str, Array]:
+        """Coefficients of the rows of `design`, in their order; empty for what the model does not have."""
+        none = jnp.zeros(0, self.design.dtype)
+        return {
+            "controls": params["gamma_control"],
+            "seasonality": params.get("gamma_fourier", none),
+            "trend": none if self.trend is None else self.trend.coefficients(params),
         }
 
     def media_total(
@@ -103,9 +113,9 @@ class MMM(eqx.Module):
         """Adstock weights of every channel."""
         return jnp.broadcast_to(self.adstock.weights(params), (self.media.shape[0], self.adstock.l_max))
 
-    def lay_out(self, media: Float[Array, "channel history_time"]) -> Float[Array, "channel time lag"]:
+    def lay_out(self, media: Float[Array, "channel history_time"]) -> Float[Array, "channel lag time"]:
         """Spend with its history by lag, without the rows of the history."""
-        return lagged(media, self.adstock.l_max)[:, self.history :]
+        return lagged(media, self.adstock.l_max)[..., self.history :]
 
     def expectation(self, mu: Float[Array, "*shape"], params: Params) -> Float[Array, "*shape"]:
         """Expected target in its own units, given the linear predictor."""
@@ -125,7 +135,8 @@ class MMM(eqx.Module):
         """Log density of the scaled target per row."""
         if self.target is None:
             raise ValueError("A model without a target has no likelihood.")
-        return self.likelihood.log_density(self.target, self.mean(params), params)
+        density = self.likelihood.log_density(self.target, self.mean(params), params)
+        return density if self.observed is None else jnp.where(self.observed > 0, density, 0.0)
 
     def sample_prior(self, key: Array) -> Params:
         """One draw of all parameters from their priors."""

@@ -6,9 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from jax.scipy.special import log_ndtr, ndtr, ndtri
+from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array
 from numpyro.distributions.truncated import LeftTruncatedDistribution
+
+from mmm_jax.kernels.normal import log_ndtr
 
 _TAIL = 3.0
 """Deviations above which a bound counts as lying in the tail."""

@@ -167,7 +167,8 @@ def _windows(model: MMM, profile: np.ndarray, tail: int) -> tuple[np.ndarray, np
     history, channels = model.history, profile.shape[0]
     carry = np.pad(np.asarray(model.media)[:, :history], ((0, 0), (0, profile.shape[1] + tail)))
     plan = np.pad(profile, ((0, 0), (history, tail)))
-    windows = np.asarray(_lay_out(np.concatenate([carry, plan]), model.adstock.l_max))[:, history:]
+    windows = np.asarray(_lay_out(np.concatenate([carry, plan]), model.adstock.l_max))
+    windows = windows.swapaxes(1, 2)[:, history:]
     return windows[:channels], windows[channels:]
 
 

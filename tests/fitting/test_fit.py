@@ -84,7 +84,7 @@ def test_posterior_agrees_with_numpyro_on_the_same_model():
 @pytest.mark.parametrize(
     ("settings", "error", "match"),
     [
-        ({"engine": "stan"}, SpecError, "engine must be one of numpyro.*'stan'"),
+        ({"engine": "stan"}, SpecError, "engine must be one of lanes, numpyro.*'stan'"),
         ({"precision": "float16"}, SpecError, "precision must be one of float32, float64"),
         ({"num_samples": 2}, SpecError, "num_samples.*at least 4, got 2"),
         ({"num_chains": 0}, SpecError, "num_chains.*at least 1, got 0"),

@@ -13,6 +13,7 @@ from mmm_jax.inference.transforms import (
     charts_of,
     constrain,
     flat_size,
+    standardized,
     unconstrain,
 )
 
@@ -56,7 +57,8 @@ def test_values_and_gradients_are_finite_to_eight_deviations(name, precision):
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", PRIORS)
 def test_log_derivative_equals_autodiff(name):
-    chart, z = chart_of(PRIORS[name]()), jnp.linspace(-6.0, 6.0, 121)
+    # With 0 itself, where searches start.
+    chart, z = chart_of(PRIORS[name]()), jnp.arange(-60, 61) / 10.0
     slope = jax.vmap(jax.grad(lambda z: chart(z)[0]))(z)
     np.testing.assert_allclose(chart(z)[1], jnp.log(slope), atol=1e-8)
 
@@ -112,6 +114,55 @@ def test_constrain_and_unconstrain_are_inverse_over_all_shapes():
 
     jacobian = jax.jacfwd(joined)
     assert float(log_det) == pytest.approx(float(jnp.linalg.slogdet(jacobian(flat))[1]), abs=1e-8)
+
+
+def _by_constraining(flat, priors, charts):
+    """What `standardized` gives, from `constrain` and the priors' own densities."""
+    params, log_det = constrain(flat, charts)
+    return params, log_det + sum(prior.log_prob(params[name]).sum() for name, prior in priors.items())
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", PRIORS)
+def test_standardized_is_constrain_with_the_densities_of_the_priors(name, precision):
+    priors, z = {name: PRIORS[name]()}, jnp.linspace(-3.0, 3.0, 61)[:, None]
+    charts = charts_of(priors)
+    found, expected = (
+        jax.vmap(lambda z, rule=rule: rule(z, priors, charts))(z) for rule in (standardized, _by_constraining)
+    )
+    np.testing.assert_array_equal(found[0][name], expected[0][name])
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-10 if precision == "float64" else 1e-3)
+
+
+@pytest.mark.usefixtures("float64")
+def test_standardized_adds_up_over_all_shapes_with_the_same_gradient():
+    priors = {name: make() for name, make in PRIORS.items()}
+    priors |= {
+        "normal": dist.Normal(jnp.zeros(3), jnp.ones(3)),
+        "gamma": dist.Gamma(3.0 * jnp.ones((2, 2)), jnp.ones((2, 2))),
+    }
+    charts = charts_of(priors)
+    flat = jax.random.normal(jax.random.key(0), (flat_size(charts),))
+    found, expected = (
+        jax.value_and_grad(lambda flat, rule=rule: rule(flat, priors, charts)[1])(flat)
+        for rule in (standardized, _by_constraining)
+    )
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-9)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-9)
+
+
+def test_laplace_gradient_at_the_centre_is_right(precision):
+    """Autodiff of the quantile's sign and size would give 0 there, and a search that starts there would not see data."""
+    priors = {"laplace": dist.Laplace(jnp.array([0.5, 0.0]), jnp.array([2.0, 3.0]))}
+    charts = charts_of(priors)
+
+    def density(flat):
+        params, log_prior = standardized(flat, priors, charts)
+        return log_prior + jnp.array([1.0, -1.0]) @ params["laplace"]
+
+    value, gradient = jax.value_and_grad(density)(jnp.zeros(2))
+    assert float(value) == pytest.approx(0.5 - np.log(2 * np.pi), rel=1e-6)
+    np.testing.assert_allclose(gradient, np.sqrt(2 / np.pi) * np.array([2.0, -3.0]), rtol=1e-6)
 
 
 def test_retention_takes_its_quantile_and_unknown_families_are_named():

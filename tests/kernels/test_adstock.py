@@ -202,7 +202,7 @@ def test_lagged_lays_out_spend_by_lag(precision, lead):
     for time in range(8):
         for lag in range(4):
             source = time + lead - lag
-            assert windows[time, lag] == (media[source] if 0 <= source < 8 else 0.0)
+            assert windows[lag, time] == (media[source] if 0 <= source < 8 else 0.0)
 
 
 _carried = jax.jit(lambda media, weights: carry_over(lagged(media, 5), weights))

@@ -87,8 +87,8 @@ def test_carry_in_continues_the_series(panel):
 def test_standardised_controls_have_mean_zero_and_unit_spread(panel):
     scales = mj.Scales.from_panel(panel, standardize_controls=True)
     model = build_model(mj.ModelSpec(standardize_controls=True), panel, scales)
-    np.testing.assert_allclose(model.controls.mean(axis=1), 0.0, atol=1e-5)
-    np.testing.assert_allclose(model.controls.std(axis=1), 1.0, atol=1e-4)
+    np.testing.assert_allclose(model.design[: len(panel.control_names)].mean(axis=1), 0.0, atol=1e-5)
+    np.testing.assert_allclose(model.design[: len(panel.control_names)].std(axis=1), 1.0, atol=1e-4)
 
 
 def test_a_short_panel_names_the_window(panel):

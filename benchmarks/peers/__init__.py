@@ -1,0 +1,1 @@
+"""Peers against this package: the same tables, fresh processes, one after another in one run."""

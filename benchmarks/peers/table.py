@@ -1,0 +1,187 @@
+"""Markdown from the JSON of the runs alone: `python -m benchmarks.peers.table benchmarks/results/peers.json`."""
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.settings import cheapest, judged
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    print(markdown(json.loads(parser.parse_args().file.read_text())))
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """The whole page."""
+    parts = ["# Peers", "Made by `python -m benchmarks.peers.table` from the JSON of the runs."]
+    if "single" in document:
+        parts += ["## One fit, each in fresh processes", *about(document["single"]), *single(document["single"])]
+    if "batch" in document:
+        parts += ["## A batch of fits", *about(document["batch"]), *batch(document["batch"])]
+    return "\n\n".join(parts)
+
+
+def about(section: dict[str, Any]) -> list[str]:
+    """Where and when, the bar, versions, how each tool was called, and what did not run."""
+    bar = section["bar"]
+    options = section["options"]
+    lines = [
+        f"{section['date']}; {section['machine']}. Data: {section['data']}. {options['chains']} chains per fit.",
+        f"The bar: every fit has min bulk ESS > {bar['min_ess_bulk_above']:g} and R-hat < {bar['max_rhat_below']:g} "
+        "over the free parameters.",
+    ]
+    for tool, run in {run["tool"]: run for run in section["runs"] if "how" in run}.items():
+        versions = ", ".join(f"{name} {value}" for name, value in run["versions"].items())
+        lines.append(f"**{tool}** ({run['dtype']}, {run['device']}; {versions}): {run['how']}")
+    return lines + [f"Did not install: {reason}" for reason in section["missing"]]
+
+
+def single(section: dict[str, Any]) -> list[str]:
+    """One row per tool and setting: the process with empty caches, then the second one."""
+    names = ["tool", "setting", "wall s, empty caches", "wall s, second process", "sampling s, second process"]
+    names += ["min bulk ESS", "min tail ESS", "max R-hat", "peak MB", "dtype", "reaches the bar"]
+    rows = [_single_row(pair) for pair in _pairs(section["runs"])]
+    return [
+        "Wall seconds run from the start of the process until the fit is returned, imports and compilation included.",
+        grid(names, rows),
+        *agreement(section["runs"]),
+    ]
+
+
+def agreement(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """How far each peer's posterior means are from ours, at each one's longest setting."""
+    longest: dict[str, dict[str, Any]] = {}
+    for run in sorted((run for run in runs if "error" not in run), key=lambda run: run["settings"]["draws"]):
+        if "moments" in run["fits"][0]:
+            longest[label(run)] = run
+    ours = next((run["fits"][0]["moments"] for run in longest.values() if run["tool"] == "mmm_jax"), None)
+    if ours is None:
+        return []
+    return [
+        _distance(ours, run)
+        for run in longest.values()
+        if run["tool"] != "mmm_jax" and run["fits"][0]["moments"].keys() == ours.keys()
+    ]
+
+
+def batch(section: dict[str, Any]) -> list[str]:
+    """The cheapest setting that reaches the bar at every size, then every setting."""
+    names = ["fits", "tool", "setting", "fits run", "total s", "seconds per fit", "fits per hour", "against ours"]
+    names += ["worst bulk ESS", "worst R-hat"]
+    every = ["fits", "tool", "setting", "fits run", "total s", "seconds per fit", "worst bulk ESS", "worst tail ESS"]
+    every += ["worst R-hat", "failed", "peak MB", "reaches the bar"]
+    sizes = sorted({entry["size"] for entry in section["entries"]})
+    return [
+        "Wall seconds from the start of a process with empty caches, imports and compilation included. *Extrapolated* "
+        "seconds are not measured: the process fitted only the first tables, and the mean of its fits after the first was "
+        "taken for each of the others; its convergence was seen on the fits that it ran. Peak memory is the whole run's.",
+        "### Cheapest setting that reaches the bar",
+        grid(names, [row for size in sizes for row in _best_rows(section["entries"], size)]),
+        "### Every setting",
+        grid(every, [_entry_row(entry) for entry in sorted(section["entries"], key=lambda entry: entry["size"])]),
+    ]
+
+
+def grid(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def label(run: dict[str, Any]) -> str:
+    """Tool and sampler."""
+    return f"{run['tool']}, {run['sampler']}"
+
+
+def setting(run: dict[str, Any]) -> str:
+    """Warm-up and draws per chain, and the acceptance aimed at."""
+    found = run["settings"]
+    target = found.get("target_accept")
+    return f"{found['warmup']} + {found['draws']}" + ("" if target is None else f" @ {target:g}")
+
+
+def _pairs(runs: Sequence[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+    found: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for run in runs:
+        found.setdefault((label(run), setting(run)), {})[run["caches"]] = run
+    return list(found.values())
+
+
+def _single_row(pair: dict[str, dict[str, Any]]) -> list[str]:
+    first, second = (judged(pair[name], 1) if name in pair else {} for name in ("empty", "warm"))
+    run = pair.get("warm") or pair["empty"]
+    found = second or first
+    fit = run.get("fits", [{}])[0]
+    problem = run.get("error") or fit.get("error")
+    verdict = f"failed: {_short(problem)}" if problem else _yes(found)
+    seconds = [number(found.get("total_seconds"), 1) for found in (first, second)]
+    return [label(run), setting(run), *seconds, number(fit.get("sampling_seconds"), 1), *_convergence(found), verdict]
+
+
+def _convergence(found: dict[str, Any]) -> list[str]:
+    numbers = [number(found.get("worst_ess_bulk"), 0), number(found.get("worst_ess_tail"), 0)]
+    return [*numbers, number(found.get("worst_rhat"), 4), number(found.get("peak_megabytes"), 0), found.get("dtype") or ""]
+
+
+def _distance(ours: dict[str, Any], run: dict[str, Any]) -> str:
+    theirs = run["fits"][0]["moments"]
+    apart = {name: abs(theirs[name][0] - mean) / sd for name, (mean, sd) in ours.items()}
+    worst = max(apart, key=lambda name: apart[name])
+    return (
+        f"{label(run)}: same {len(ours)} free parameters; the largest difference of a posterior mean from ours is "
+        f"{apart[worst]:.3f} posterior standard deviations (`{worst}`)."
+    )
+
+
+def _best_rows(entries: Sequence[dict[str, Any]], size: int) -> list[list[str]]:
+    at_size = [entry for entry in entries if entry["size"] == size]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in at_size:
+        groups.setdefault(label(entry), []).append(entry)
+    ours = cheapest(entry for entry in at_size if entry["tool"] == "mmm_jax")
+    return [_best_row(name, size, cheapest(group), ours) for name, group in groups.items()]
+
+
+def _best_row(name: str, size: int, best: dict[str, Any] | None, ours: dict[str, Any] | None) -> list[str]:
+    if best is None:
+        return [str(size), name, "none of the grid reaches it", *[""] * 7]
+    ratio = "" if ours is None or best is ours else f"{best['total_seconds'] / ours['total_seconds']:.1f} x the time"
+    per_hour = number(3600 / best["seconds_per_fit"], 0)
+    ends = [ratio, number(best["worst_ess_bulk"], 0), number(best["worst_rhat"], 4)]
+    return [str(size), name, setting(best), str(best["fits_run"]), *_seconds(best), per_hour, *ends]
+
+
+def _entry_row(entry: dict[str, Any]) -> list[str]:
+    start = [str(entry["size"]), label(entry), setting(entry)]
+    if "error" in entry:
+        return [*start, *[""] * 8, f"failed: {_short(entry['error'])}"]
+    *numbers, _ = _convergence(entry)
+    numbers.insert(3, str(entry["failed"]))
+    return [*start, str(entry["fits_run"]), *_seconds(entry), *numbers, _yes(entry)]
+
+
+def _seconds(entry: dict[str, Any]) -> list[str]:
+    mark = " *extrapolated*" if entry["extrapolated"] else ""
+    return [number(entry["total_seconds"], 1) + mark, number(entry["seconds_per_fit"], 2) + mark]
+
+
+def _yes(entry: dict[str, Any]) -> str:
+    return "yes" if entry.get("reaches_bar") else "no"
+
+
+def _short(text: str) -> str:
+    return text.splitlines()[0].replace("|", "/")[:120]
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number, or nothing where the runs gave none."""
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The steps of `mmm-jax batch`: read the tables, fit, say what became of each."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mmm_jax.cli.config import Config
+from mmm_jax.cli.model import read_spec
+from mmm_jax.cli.schema import fit_schema
+from mmm_jax.cli.screen import Screen, amount
+from mmm_jax.cli.table import read_panel, read_roles, read_table, split_panel
+from mmm_jax.cli.validation import read_config
+from mmm_jax.cli.words import did_you_mean
+from mmm_jax.data.panel import Panel
+from mmm_jax.errors import BatchError, ConfigError, ConvergenceWarning, MMMError, PanelError
+from mmm_jax.fitting.fit_batch import Batch, fit_batch
+
+_SHOWN = 10
+"""Fits that are named on the screen if something is wrong with them; the JSON has all."""
+
+
+def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path) -> dict[str, Any]:
+    """Fit every table into the store, and say what became of them.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        PanelError: there are no tables, or the column that tells them apart is not there.
+        StoreError: the store cannot be written, or holds other fits under the same names.
+        BatchError: every fit failed.
+    """
+    with screen.stage("read", "Reading ..."):
+        config = read_config(config_path, fit_schema())
+        spec = read_spec(config)
+        panels = {name: _panel(config, data, name, table) for name, table in _tables(data, by)}
+    sampling = _sampling(config)
+    with screen.stage("fit"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        batch = fit_batch(panels, spec, store=out, **sampling)
+    _show(screen, batch, out)
+    if all(status == "failed" for status in batch.status.values()):
+        raise BatchError(f"All {len(batch)} fits failed. The first: {next(iter(batch.errors.values()))}")
+    fits = {name: {"status": entry.status, "error": entry.error, "diagnostics": entry.diagnostics}
+            for name, entry in batch.entries.items()}  # fmt: skip
+    return {"store": out, "seconds": screen.seconds, "fits": fits}
+
+
+def _tables(data: Path, by: str | None) -> Iterator[tuple[str, pd.DataFrame | MMMError]]:
+    if data.is_dir():
+        if by is not None:
+            raise PanelError("--by is for one CSV with all fits; --data is a folder, whose files name them.")
+        files = sorted(data.glob("*.csv"))
+        if not files:
+            raise PanelError(f"{data}: the folder has no .csv file.")
+        for file in files:
+            yield file.stem, _read(file)
+        return
+    frame = read_table(data)
+    if by is None:
+        raise PanelError(f"{data} is one table: name the column that tells the fits apart with --by, or give a folder.")
+    if by not in frame.columns:
+        raise PanelError(f"{data}: there is no column {by!r}{did_you_mean(by, map(str, frame.columns)) or '.'}")
+    if frame[by].isna().any():
+        raise PanelError(f"{data}: column {by!r} is empty in {int(frame[by].isna().sum())} rows. Every row needs its fit.")
+    for name, rows in frame.groupby(by, sort=False):
+        yield str(name), rows.drop(columns=by).reset_index(drop=True)
+
+
+def _read(file: Path) -> pd.DataFrame | MMMError:
+    try:
+        return read_table(file)
+    except PanelError as error:
+        return error
+
+
+def _panel(config: Config, data: Path, name: str, table: pd.DataFrame | MMMError) -> Panel | MMMError:
+    """The training rows of one table, or what is wrong with it."""
+    if isinstance(table, MMMError):
+        return table
+    try:
+        panel = read_panel(data / f"{name}.csv" if data.is_dir() else data, table, read_roles(config, table))
+        return split_panel(config, panel)[0]
+    except (PanelError, ConfigError) as error:
+        return error
+
+
+def _sampling(config: Config) -> dict[str, Any]:
+    given = dict(config.values.get("sampling", {}))
+    if given.pop("engine", "lanes") != "lanes":
+        raise config.error("a batch runs on the engine 'lanes' only.", "sampling", "engine")
+    return given
+
+
+def _show(screen: Screen, batch: Batch, out: Path) -> None:
+    statuses = list(batch.status.values())
+    counts = [[status, str(statuses.count(status))] for status in ("success", "not_converged", "failed")]
+    screen.table("Fits", ["status", "fits"], counts)
+    wrong = [(name, entry) for name, entry in batch.entries.items() if entry.status != "success"]
+    if wrong:
+        rows = [
+            [name, entry.status, entry.error or "; ".join((entry.diagnostics or {}).get("problems", []))]
+            for name, entry in wrong[:_SHOWN]
+        ]
+        more = f" (the first {_SHOWN} of {len(wrong)})" if len(wrong) > _SHOWN else ""
+        screen.table(f"Not to be trusted{more}", ["fit", "status", "why"], rows)
+    rate = len(batch) / max(screen.seconds["fit"], 1e-9) * 3600
+    screen.say_seconds()
+    screen.say(f"{amount(rate)} fits per hour. Written: {out}.")

@@ -1,0 +1,271 @@
+"""The verb `fit_batch`: many panels in one program, every fit with its own status."""
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+
+from mmm_jax.data.panel import Panel
+from mmm_jax.data.scaling import Scales
+from mmm_jax.errors import BatchError, ConvergenceWarning, MMMError, SpecError, StoreError
+from mmm_jax.fitting.batch_store import BatchStore, Entry
+from mmm_jax.fitting.jobs import Job, Outcome, Request, chunked, fit_key, prepared, run_chunk
+from mmm_jax.fitting.keys import Key, as_key
+from mmm_jax.fitting.posterior import Fit
+from mmm_jax.fitting.progress import batch_bar
+from mmm_jax.fitting.settings import check_precision, checked_settings
+from mmm_jax.inference.samples import SamplerSettings
+from mmm_jax.kernels.numerics import Precision
+from mmm_jax.model.spec import ModelSpec
+
+_LANES = {"cpu": 32}
+_LANES_ELSEWHERE = 2048
+"""Chains that a program runs side by side: what a core's cache holds, and what fills an accelerator."""
+
+
+class Batch(Mapping[str, Fit]):
+    """Fits by name, as `fit_batch` made them; read from the store when asked for, if there is one.
+
+    Attributes:
+        entries: by name, status, error and diagnostics of every fit, failed ones included.
+    """
+
+    def __init__(self, entries: Mapping[str, Entry], load: Callable[[str], Fit]) -> None:
+        self.entries, self._load = dict(entries), load
+
+    def __getitem__(self, name: str) -> Fit:
+        """The fit.
+
+        Raises:
+            KeyError: no fit of this name was asked for.
+            BatchError: the fit failed; says why.
+        """
+        entry = self.entries[name]
+        if entry.status == "failed":
+            raise BatchError(f"The fit {name!r} failed. {entry.error}")
+        return self._load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __repr__(self) -> str:
+        """One line: how many fits of each status."""
+        return f"Batch({len(self)} fits: {_counts(self.entries)})"
+
+    @property
+    def status(self) -> dict[str, str]:
+        """`success`, `not_converged` or `failed`, by name."""
+        return {name: entry.status for name, entry in self.entries.items()}
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Why fits failed, by name."""
+        return {name: entry.error for name, entry in self.entries.items() if entry.status == "failed"}
+
+    def summary(self) -> Any:
+        """Table with one row per fit: status, convergence, error (pandas)."""
+        numbers = ("max_rhat", "min_ess_bulk", "min_ess_tail", "divergences")
+        entries = self.entries.values()
+        columns = {name: ("fit", [(entry.diagnostics or {}).get(name, np.nan) for entry in entries]) for name in numbers}
+        words = {"status": ("fit", list(self.status.values())), "error": ("fit", [entry.error for entry in entries])}
+        return xr.Dataset({**words, **columns}, {"fit": list(self.entries)}).to_dataframe()
+
+    @classmethod
+    def open(cls, store: str | Path) -> "Batch":
+        """The batch that a store holds, complete or not.
+
+        Raises:
+            StoreError: there is no such store.
+        """
+        found = BatchStore(store)
+        found.check_exists()
+        return cls(found.entries, found.load)
+
+
+def fit_batch(
+    panels: Mapping[str, Panel | MMMError],
+    spec: ModelSpec | Mapping[str, ModelSpec],
+    *,
+    key: Key = 0,
+    num_chains: int = 4,
+    num_warmup: int = 300,
+    num_samples: int = 1000,
+    target_accept: float = 0.9,
+    max_tree_depth: int = 10,
+    precision: Precision = "float32",
+    scales: Mapping[str, Scales] | None = None,
+    store: str | Path | None = None,
+    resume: bool = True,
+    chunk_size: int | None = None,
+    progress: bool = True,
+) -> Batch:
+    """Fit many panels, in chunks that run as one program each.
+
+    A fit's draws depend on its own data, spec and settings, and on the batch's key and the fit's name; not on the other
+    fits, their order, the chunks or the devices. Panels of nearly the same size share programs; every device, and every
+    core of a CPU, runs chunks of its own.
+
+    Args:
+        panels: by name. An error in a panel's place, such as the `PanelError` of `Panel.from_frame`, becomes that fit's
+            failure.
+        spec: the choices, for all or by name.
+        key: random key or seed.
+        num_chains: chains per fit.
+        num_warmup: iterations per chain that adapt the sampler and are thrown away.
+        num_samples: draws kept per chain.
+        target_accept: mean acceptance that the step size aims at.
+        max_tree_depth: a trajectory has at most `2**max_tree_depth - 1` leapfrogs.
+        precision: of all numbers.
+        scales: earlier scales by name, for the fits that should keep them.
+        store: folder that fits are written to as they are made; they are then not kept in memory.
+        resume: take from the store what it has already; otherwise it must be empty.
+        chunk_size: fits that a worker takes at a time, and that are written together; as many as one program by default.
+        progress: draw a progress bar if standard error is a terminal.
+
+    Raises:
+        SpecError: settings out of range, or a panel without a spec.
+        StoreError: the store cannot be written, is in use, or holds other fits under the same names.
+
+    Warns:
+        ConvergenceWarning: some fits have not converged or failed; see `Batch.summary`.
+    """
+    settings = checked_settings(num_chains, num_warmup, num_samples, target_accept, max_tree_depth)
+    check_precision(precision)
+    requests = _requests(panels, spec, scales or {}, as_key(key), settings, precision)
+    width = max(1, _LANES.get(jax.default_backend(), _LANES_ELSEWHERE) // num_chains)
+    shape = _Shape(width, chunk_size or width)
+    with batch_bar(progress, len(requests)) as bar:
+        if store is None:
+            fits: dict[str, Fit] = {}
+            entries = {}
+            for request, outcome in _run(requests, shape, bar):
+                entries[request.name] = _entry(request, outcome)
+                if outcome.fit is not None:
+                    fits[request.name] = outcome.fit
+            batch = Batch({name: entries[name] for name in requests}, fits.__getitem__)
+        else:
+            batch = _run_into(BatchStore(store), requests, shape, bar, resume)
+    _warn(batch)
+    return batch
+
+
+class _Shape(NamedTuple):
+    """Fits per program, and per task of a worker."""
+
+    width: int
+    chunk: int
+
+
+def _requests(
+    panels: Mapping[str, Panel | MMMError],
+    spec: ModelSpec | Mapping[str, ModelSpec],
+    scales: Mapping[str, Scales],
+    key: jax.Array,
+    settings: SamplerSettings,
+    precision: Precision,
+) -> dict[str, Request]:
+    if not isinstance(spec, ModelSpec):
+        missing = [name for name in panels if name not in spec]
+        if missing:
+            raise SpecError(f"There is no spec for {len(missing)} of {len(panels)} panels; the first is {missing[0]!r}.")
+    found = {}
+    for name, panel in panels.items():
+        own = spec if isinstance(spec, ModelSpec) else spec[name]
+        found[name] = Request(name, panel, own, scales.get(name), fit_key(key, name), settings, precision)
+    return found
+
+
+def _run_into(store: BatchStore, requests: Mapping[str, Request], shape: _Shape, bar: Any, resume: bool) -> Batch:
+    with store:
+        if store.entries and not resume:
+            raise StoreError(f"The store {store.path} holds {len(store.entries)} fits. Pass resume=True, or choose another.")
+        left = {name: request for name, request in requests.items() if store.finished(request) is None}
+        store.check_space(sum(_numbers_kept(request) for request in left.values()))
+        bar.skip(len(requests) - len(left))
+        for request, outcome in _run(left, shape, bar):
+            store.add(request, outcome)
+    return Batch({name: store.entries[name] for name in requests}, store.load)
+
+
+def _run(requests: Mapping[str, Request], shape: _Shape, bar: Any) -> Iterator[tuple[Request, Outcome]]:
+    """Outcomes as they come, from one thread per device, or per core of a CPU."""
+    ready = [prepared(request) for request in requests.values()]
+    for outcome in ready:
+        if isinstance(outcome, Outcome):
+            bar.finish(1)
+            yield requests[outcome.name], outcome
+    devices = _workers()
+    chunks = chunked([job for job in ready if isinstance(job, Job)], shape.chunk)
+    free, lock = list(devices), threading.Lock()
+
+    def work(chunk: list[Job]) -> list[Outcome]:
+        with lock:
+            device = free.pop()
+        try:
+            with jax.default_device(device):
+                return run_chunk(chunk, shape.width, bar.part(len(chunk)))
+        finally:
+            with lock:
+                free.append(device)
+
+    with ThreadPoolExecutor(max_workers=len(devices)) as pool:
+        waiting = {pool.submit(work, chunk): chunk for chunk in chunks}
+        try:
+            while waiting:
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield from _finished(future, waiting.pop(future), bar)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _finished(future: "Future[list[Outcome]]", chunk: list[Job], bar: Any) -> Iterator[tuple[Request, Outcome]]:
+    outcomes = future.result()
+    bar.finish(len(outcomes))
+    for job, outcome in zip(chunk, outcomes, strict=True):
+        yield job.request, outcome
+
+
+def _workers() -> list[jax.Device]:
+    """One device per thread: all accelerators; of a single CPU device, as often as there are cores."""
+    devices = jax.local_devices()
+    if len(devices) == 1 and devices[0].platform == "cpu":
+        return devices * max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return devices
+
+
+def _numbers_kept(request: Request) -> int:
+    settings, panel = request.settings, request.panel
+    if isinstance(panel, MMMError):
+        return 0
+    scalars = 16 + 6 * len(panel.channels) + len(panel.control_names) + 2 * request.spec.yearly_seasonality
+    return settings.num_chains * settings.num_samples * scalars
+
+
+def _entry(request: Request, outcome: Outcome) -> Entry:
+    diagnostics = None if outcome.fit is None else outcome.fit.diagnostics.to_dict()
+    return Entry(outcome.name, request.fingerprint(), outcome.status, outcome.error, diagnostics)
+
+
+def _counts(entries: Mapping[str, Entry]) -> str:
+    statuses = [entry.status for entry in entries.values()]
+    return ", ".join(f"{statuses.count(status)} {status}" for status in ("success", "not_converged", "failed"))
+
+
+def _warn(batch: Batch) -> None:
+    bad = [name for name, status in batch.status.items() if status != "success"]
+    if bad:
+        some = ", ".join(repr(name) for name in bad[:5]) + (", ..." if len(bad) > 5 else "")
+        text = f"{len(bad)} of {len(batch)} fits are not to be trusted ({_counts(batch.entries)}): {some}. See `summary()`."
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)

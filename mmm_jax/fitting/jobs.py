@@ -1,0 +1,157 @@
+"""Fits of a batch on their way through the engine: prepared, grouped by shape, run in chunks."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mmm_jax.data.panel import Panel
+from mmm_jax.data.scaling import Scales
+from mmm_jax.errors import MMMError, PanelError
+from mmm_jax.fitting.density import flat_log_density, padded_target
+from mmm_jax.fitting.draws import constrained_draws
+from mmm_jax.fitting.posterior import Fit
+from mmm_jax.inference import lanes
+from mmm_jax.inference.diagnostics import diagnose
+from mmm_jax.inference.samples import Progress, SamplerSettings, Samples
+from mmm_jax.kernels.numerics import Precision, precision_scope
+from mmm_jax.model.build import scalar_names
+from mmm_jax.model.spec import ModelSpec
+
+ENGINE = "lanes"
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is asked for: one fit of a batch. An error in the panel's place says why there is none."""
+
+    name: str
+    panel: Panel | MMMError
+    spec: ModelSpec
+    scales: Scales | None
+    key: jax.Array
+    settings: SamplerSettings
+    precision: Precision
+
+    def fingerprint(self) -> str:
+        """Hash of everything that the draws depend on."""
+        scales = None if self.scales is None else self.scales.to_dict()
+        parts = [
+            self.spec.content_hash(),
+            str(self.panel) if isinstance(self.panel, MMMError) else self.panel.fingerprint(),
+            scales,
+            jax.random.key_data(self.key).tolist(),
+            vars(self.settings),
+            self.precision,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class Outcome(NamedTuple):
+    """What became of a request: `success`, `not_converged`, or `failed` with the reason and no fit."""
+
+    name: str
+    status: str
+    fit: Fit | None
+    error: str
+
+
+class Job(NamedTuple):
+    """A request that the engine can take: data as host arrays, padded to its bucket."""
+
+    request: Request
+    panel: Panel
+    scales: Scales
+    target: Any
+    active: np.ndarray
+
+    @property
+    def shape(self) -> Any:
+        """Jobs of equal shape run in one program."""
+        leaves, structure = jax.tree.flatten(self.target)
+        return structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+
+
+def fit_key(key: jax.Array, name: str) -> jax.Array:
+    """The key of one fit of a batch: it depends on the batch's key and the fit's name, not on its place."""
+    return jax.random.fold_in(key, int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"))
+
+
+def prepared(request: Request) -> Job | Outcome:
+    """The request as a job, or as failed if its panel cannot be fitted."""
+    panel, spec = request.panel, request.spec
+    try:
+        if isinstance(panel, MMMError):
+            raise panel
+        if panel.target is None:
+            raise PanelError("A panel without a target cannot be fitted. Give `target=` to `Panel.from_frame`.")
+        scales = request.scales or Scales.from_panel(panel, standardize_controls=spec.standardize_controls)
+        with precision_scope(request.precision):
+            target, active = padded_target(spec, panel, scales)
+    except MMMError as error:
+        return failed(request, error)
+    return Job(request, panel, scales, jax.tree.map(np.asarray, target), active)
+
+
+def failed(request: Request, error: Exception) -> Outcome:
+    """The outcome of a request that an error stopped."""
+    return Outcome(request.name, "failed", None, f"{type(error).__name__}: {error}")
+
+
+def chunked(jobs: Iterable[Job], most: int) -> list[list[Job]]:
+    """Jobs in chunks of equal shape, at most `most` fits each."""
+    groups: dict[Any, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.shape, []).append(job)
+    return [group[first : first + most] for group in groups.values() for first in range(0, len(group), most)]
+
+
+def run_chunk(jobs: Sequence[Job], width: int, progress: Progress | None) -> list[Outcome]:
+    """Sample and diagnose the jobs of one chunk.
+
+    Programs are always `width` fits wide, filled up with copies: the compiler adds up a wider program in another order, and
+    the draws would depend on how many fits there are.
+    """
+    blocks = [jobs[first : first + width] for first in range(0, len(jobs), width)]
+    outcomes = []
+    for index, block in enumerate(blocks):
+        report = None if progress is None else _share_of(progress, index, len(blocks))
+        outcomes += _run_block(block, width, report)
+    return outcomes
+
+
+def _share_of(progress: Progress, index: int, count: int) -> Progress:
+    return lambda done, total: progress(index * total + done, count * total)
+
+
+def _run_block(jobs: Sequence[Job], width: int, progress: Progress | None) -> list[Outcome]:
+    began = time.perf_counter()
+    first = jobs[0].request
+    rows = np.resize(np.arange(len(jobs)), width)
+    with precision_scope(first.precision):
+        data = jax.tree.map(lambda *values: np.stack([values[row] for row in rows]), *(job.target for job in jobs))
+        keys = jax.numpy.stack([jobs[row].request.key for row in rows])
+        active = np.stack([jobs[row].active for row in rows])
+        found = lanes.sample_many(flat_log_density, data, keys, first.settings, active, progress=progress)
+        outcomes = [_outcome(job, samples) for job, samples in zip(jobs, found, strict=False)]
+    seconds = (time.perf_counter() - began) / len(jobs)
+    for outcome in outcomes:
+        if outcome.fit is not None:
+            outcome.fit.diagnostics.wall_seconds["total"] = seconds
+    return outcomes
+
+
+def _outcome(job: Job, samples: Samples | MMMError) -> Outcome:
+    request = job.request
+    if isinstance(samples, MMMError):
+        return failed(request, samples)
+    draws = constrained_draws(samples.positions, job.target.charts, request.spec, job.panel)
+    names = scalar_names(request.spec, job.panel)
+    diagnostics = diagnose(draws, samples, request.settings, ENGINE, names)
+    fit = Fit(request.spec, job.panel, job.scales, draws, samples.stats, diagnostics, request.precision)
+    return Outcome(request.name, "success" if diagnostics.converged else "not_converged", fit, "")

@@ -1,0 +1,87 @@
+"""Padding: panels of nearly the same size become models of the same shape, and share their compiled programs.
+
+A padded row has weight 0 in the likelihood, a padded channel has no spend, a padded control is 0 throughout; the
+parameters of both are held still by the sampler. The padded size depends on the panel's own size only, so that a fit's
+numbers do not depend on which others it runs with.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmm_jax.data.panel import Panel
+from mmm_jax.model.spec import ModelSpec
+
+
+class Sizes(NamedTuple):
+    """Numbers of rows, channels and controls."""
+
+    time: int
+    channel: int
+    control: int
+
+
+def bucket_of(panel: Panel) -> Sizes:
+    """The sizes that a panel is padded to: at most an eighth more rows, or up to the next 16.
+
+    Example:
+        >>> _up(183, 16, 8), _up(7, 2, 4), _up(22, 4, 4), _up(0, 4, 4)
+        (192, 8, 24, 0)
+    """
+    return Sizes(_up(len(panel), 16, 8), _up(len(panel.channels), 2, 4), _up(len(panel.control_names), 4, 4))
+
+
+def padded_numbers(numbers: Mapping[str, Any], spec: ModelSpec, sizes: Sizes) -> dict[str, Any]:
+    """The arrays that a model is assembled from, padded; `observed` says which rows are real."""
+    rows, channels, controls = len(numbers["position"]), len(numbers["channel_scale"]), len(numbers["controls"])
+    time = sizes.time - rows
+    more = {"channel": sizes.channel - channels, "control": sizes.control - controls}
+    return {
+        "media": np.pad(numbers["media"], ((0, more["channel"]), (0, time))),
+        "controls": np.pad(numbers["controls"], ((0, more["control"]), (0, time))),
+        # Any value inside of the likelihood's support: its density is not used, but must be a number.
+        "target": None if numbers["target"] is None else np.pad(numbers["target"], (0, time), mode="edge"),
+        "observed": np.pad(np.ones(rows), (0, time)),
+        "day_of_year": np.pad(numbers["day_of_year"], (0, time)),
+        "position": np.pad(numbers["position"], (0, time)),
+        "channel_scale": np.pad(numbers["channel_scale"], (0, more["channel"]), constant_values=1.0),
+        "target_scale": numbers["target_scale"],
+        "priors": {
+            name: {argument: _pad_prior(values, spec.parameter_dims[name], more) for argument, values in given.items()}
+            for name, given in numbers["priors"].items()
+        },
+    }
+
+
+def active_coordinates(spec: ModelSpec, shapes: Mapping[str, tuple[int, ...]], panel: Panel) -> np.ndarray:
+    """1 for the coordinates of the flat vector that belong to the panel, 0 for padding.
+
+    Args:
+        spec: the choices.
+        shapes: padded shape of every parameter.
+        panel: the rows, channels and controls that are real.
+    """
+    masks = []
+    for name in sorted(shapes):
+        mask = np.zeros(shapes[name])
+        mask[real_entries(spec, name, panel)] = 1.0
+        masks.append(mask.ravel())
+    return np.concatenate(masks)
+
+
+def real_entries(spec: ModelSpec, name: str, panel: Panel) -> tuple[slice, ...]:
+    """Index of a parameter's entries that are not padding, along its own axes."""
+    lengths = {"channel": len(panel.channels), "control": len(panel.control_names)}
+    return tuple(slice(lengths.get(dim)) for dim in spec.parameter_dims[name])
+
+
+def _pad_prior(values: np.ndarray, dims: tuple[str, ...], more: Mapping[str, int]) -> np.ndarray:
+    widths = [(0, more.get(dim, 0) if size else 0) for dim, size in zip(dims, np.shape(values), strict=True)]
+    return np.pad(values, widths, mode="edge") if widths else values
+
+
+def _up(count: int, least: int, parts: int) -> int:
+    """The next multiple of a step that grows with the count: its power of two over `parts`, at least `least`."""
+    step = max(least, (1 << count.bit_length() >> 1) // parts)
+    return -(-count // step) * step
