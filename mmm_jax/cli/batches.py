@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mmm_jax.cli.config import Config
@@ -62,8 +63,9 @@ def _tables(data: Path, by: str | None) -> Iterator[tuple[str, pd.DataFrame | MM
         raise PanelError(f"{data} is one table: name the column that tells the fits apart with --by, or give a folder.")
     if by not in frame.columns:
         raise PanelError(f"{data}: there is no column {by!r}{did_you_mean(by, map(str, frame.columns)) or '.'}")
-    if frame[by].isna().any():
-        raise PanelError(f"{data}: column {by!r} is empty in {int(frame[by].isna().sum())} rows. Every row needs its fit.")
+    empty = int(np.count_nonzero(pd.isna(frame[by].to_numpy())))
+    if empty:
+        raise PanelError(f"{data}: column {by!r} is empty in {empty} rows. Every row needs its fit.")
     for name, rows in frame.groupby(by, sort=False):
         yield str(name), rows.drop(columns=by).reset_index(drop=True)
 

@@ -31,7 +31,7 @@ A small fit.yaml (`mmm-jax demo --out demo` writes a complete one):
     yearly_seasonality: 2
     priors:
       intercept: {dist: Normal, loc: 0.5, scale: 0.2}
-  sampling: {num_chains: 4, num_warmup: 1000, num_samples: 1000}
+  sampling: {num_chains: 4, num_warmup: 300, num_samples: 1000}
 """
 
 

@@ -237,7 +237,7 @@ def _finished(future: "Future[list[Outcome]]", chunk: list[Job], bar: Any) -> It
         yield job.request, outcome
 
 
-def _workers() -> list[jax.Device]:
+def _workers() -> list[Any]:
     """One device per thread: all accelerators; of a single CPU device, as often as there are cores."""
     devices = jax.local_devices()
     if len(devices) == 1 and devices[0].platform == "cpu":

@@ -132,7 +132,7 @@ def _share_of(progress: Progress, index: int, count: int) -> Progress:
 def _run_block(jobs: Sequence[Job], width: int, progress: Progress | None) -> list[Outcome]:
     began = time.perf_counter()
     first = jobs[0].request
-    rows = np.resize(np.arange(len(jobs)), width)
+    rows = [index % len(jobs) for index in range(width)]
     with precision_scope(first.precision):
         data = jax.tree.map(lambda *values: np.stack([values[row] for row in rows]), *(job.target for job in jobs))
         keys = jax.numpy.stack([jobs[row].request.key for row in rows])

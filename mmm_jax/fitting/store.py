@@ -143,7 +143,8 @@ def scales_from(attributes: Mapping[str, Any]) -> Scales:
 
 
 def _fields(tree: xr.DataTree) -> dict[str, Any]:
-    attrs, data = tree.attrs, tree["constant_data"]
+    attrs: dict[str, Any] = {str(name): value for name, value in tree.attrs.items()}
+    data = tree["constant_data"]
     target = tree["observed_data"][attrs["target_name"]].to_numpy()
     rows = np.concatenate([data["spend"].to_numpy(), data["controls"].to_numpy(), target[None]])
     spec = spec_from(attrs)

@@ -117,9 +117,10 @@ def sample_many(
         Per fit its draws, or the error that stopped it.
     """
     began = time.perf_counter()
-    active = jnp.asarray(active, jnp.result_type(float))
-    arguments = (log_density, _Group(data, keys, active), settings)
-    scope = (active.dtype == jnp.float64, jax.config.jax_default_device)
+    moving = jnp.asarray(active, jnp.result_type(float))
+    arguments = (log_density, _Group(data, keys, moving), settings)
+    config: Any = jax.config
+    scope = (moving.dtype == jnp.float64, config.jax_default_device)
     with ThreadPoolExecutor(max_workers=1) as pool:
         # Compiling leaves the interpreter's lock: the loop's program is made while the mode is searched.
         ready = pool.submit(_prepared, scope, *arguments)
@@ -179,7 +180,7 @@ def _draw_group(
     # Filled up with its own fits, a smaller group runs the same program: a fit's numbers do not depend on its neighbours.
     rows = np.resize(fits, len(group.active))
     part = _Group(*jax.tree.map(lambda values: values[rows], group))
-    whitening = whitening_of(Laplace(*(np.asarray(v)[rows] for v in found)), part.active.dtype)
+    whitening = whitening_of(Laplace(*(v[rows] for v in found)), part.active.dtype)
     phases = phases_of(settings, arrived)
     weight = len(fits) / len(rows) * (settings.num_warmup + settings.num_samples) / sum(phase.total for phase in phases)
     u, started = _starting_points(log_density, part, whitening, settings)
@@ -336,12 +337,15 @@ def _prepared(scope: tuple[bool, Any], log_density: LogDensity, group: _Group, s
 
 
 def _schedule(phase: Phase, settings: SamplerSettings, dtype: Any) -> nuts.Schedule:
+    # Host numbers: making device arrays of them would be five small programs.
+    whole: Any = np.int32
+    real: Any = np.asarray
     return nuts.Schedule(
-        adapt=np.int32(phase.adapt),
-        skip=np.int32(phase.skip),
-        total=np.int32(phase.total),
-        target_accept=np.asarray(settings.target_accept, dtype),
-        max_tree_depth=np.int32(settings.max_tree_depth),
+        adapt=whole(phase.adapt),
+        skip=whole(phase.skip),
+        total=whole(phase.total),
+        target_accept=real(settings.target_accept, dtype),
+        max_tree_depth=whole(settings.max_tree_depth),
     )
 
 

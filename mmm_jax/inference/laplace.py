@@ -112,7 +112,8 @@ def find_mode(
         flat, state, count = carry
         value, gradient = value_and_grad(flat, state=state)
         updates, state = solver.update(gradient, state, flat, value=value, grad=gradient, value_fn=loss)
-        return optax.apply_updates(flat, updates), state, count + 1
+        moved: Any = optax.apply_updates(flat, updates)
+        return moved, state, count + 1
 
     flat, _, count = jax.lax.while_loop(unfinished, body, (start, solver.init(start), jnp.zeros((), int)))
     return flat, count

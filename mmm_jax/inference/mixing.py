@@ -85,5 +85,5 @@ def _integrated(correlation: np.ndarray) -> np.ndarray:
 def _autocovariance(draws: np.ndarray) -> np.ndarray:
     count = draws.shape[1]
     size = scipy.fft.next_fast_len(2 * count, real=True)
-    spectrum = scipy.fft.rfft(draws - draws.mean(axis=1, keepdims=True), size, axis=1)
-    return scipy.fft.irfft(np.abs(spectrum) ** 2, size, axis=1)[:, :count] / count
+    spectrum = np.asarray(scipy.fft.rfft(draws - draws.mean(axis=1, keepdims=True), size, axis=1))
+    return np.asarray(scipy.fft.irfft(np.abs(spectrum) ** 2, size, axis=1))[:, :count] / count

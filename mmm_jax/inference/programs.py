@@ -44,7 +44,8 @@ def compiled(function: Any, *arguments: Any, **static: Any) -> Callable[..., Any
     """
     leaves, structure = jax.tree.flatten(arguments)
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
-    setting = (bool(jax.config.jax_enable_x64), str(jax.config.jax_default_device))
+    config: Any = jax.config
+    setting = (bool(config.jax_enable_x64), str(config.jax_default_device))
     # The function itself, not its `id`: another function may get that once this one is gone.
     key = (function, structure, shapes, tuple(sorted(static.items())), setting)
     with _guard:

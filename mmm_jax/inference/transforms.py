@@ -12,7 +12,7 @@ since a dictionary comes out of a JAX transformation in that order.
 import abc
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -33,12 +33,7 @@ from mmm_jax.kernels.normal import (
 
 
 class AbstractChart(eqx.Module):
-    """A bijection from the real line to the support of a prior, for every entry of one parameter.
-
-    `exact` says whether the prior of `z` is the standard normal itself: its density then needs no `theta`.
-    """
-
-    exact: eqx.AbstractVar[bool]
+    """A bijection from the real line to the support of a prior, for every entry of one parameter."""
 
     @abc.abstractmethod
     def __call__(self, z: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
@@ -47,6 +42,11 @@ class AbstractChart(eqx.Module):
     @abc.abstractmethod
     def inverse(self, theta: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The `z` of a `theta` inside of the support."""
+
+    @property
+    @abc.abstractmethod
+    def exact(self) -> bool:
+        """Whether the prior of `z` is the standard normal itself: its density then needs no `theta`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -132,7 +132,11 @@ class LocationScale(AbstractChart):
 
     loc: Array
     scale: Array
-    exact: bool = eqx.field(static=True, default=False)
+    standardizes: bool = eqx.field(static=True, default=False)
+
+    @property
+    def exact(self) -> bool:
+        return self.standardizes
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         return self.loc + self.scale * z, jnp.log(self.scale) + jnp.zeros_like(z)
@@ -146,7 +150,11 @@ class LogLocationScale(AbstractChart):
 
     loc: Array
     scale: Array
-    exact: bool = eqx.field(static=True, default=False)
+    standardizes: bool = eqx.field(static=True, default=False)
+
+    @property
+    def exact(self) -> bool:
+        return self.standardizes
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         log_theta = self.loc + self.scale * z
@@ -161,7 +169,10 @@ class LogitLocationScale(AbstractChart):
 
     loc: Array
     scale: Array
-    exact: ClassVar[bool] = False
+
+    @property
+    def exact(self) -> bool:
+        return False
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         odds = self.loc + self.scale * z
@@ -176,7 +187,10 @@ class LaplaceQuantile(AbstractChart):
 
     loc: Array
     scale: Array
-    exact: ClassVar[bool] = True
+
+    @property
+    def exact(self) -> bool:
+        return True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         standard = laplace_quantile(z)
@@ -191,7 +205,10 @@ class HalfNormalQuantile(AbstractChart):
     """The half-normal prior exactly."""
 
     scale: Array
-    exact: ClassVar[bool] = True
+
+    @property
+    def exact(self) -> bool:
+        return True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         size = half_normal_quantile(z)
@@ -206,7 +223,10 @@ class ExponentialQuantile(AbstractChart):
     """The exponential prior exactly."""
 
     rate: Array
-    exact: ClassVar[bool] = True
+
+    @property
+    def exact(self) -> bool:
+        return True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         log_tail = log_ndtr(-z)
@@ -221,7 +241,10 @@ class UniformQuantile(AbstractChart):
 
     low: Array
     high: Array
-    exact: ClassVar[bool] = True
+
+    @property
+    def exact(self) -> bool:
+        return True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         width = self.high - self.low
@@ -235,7 +258,10 @@ class BetaOneQuantile(AbstractChart):
     """`Beta(1, b)`, the usual prior of retention, exactly."""
 
     b: Array
-    exact: ClassVar[bool] = True
+
+    @property
+    def exact(self) -> bool:
+        return True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         log_tail = log_ndtr(-z)
@@ -279,8 +305,8 @@ CHARTS: dict[type[dist.Distribution], Callable[..., AbstractChart]] = {
     dist.HalfNormal: lambda prior: HalfNormalQuantile(prior.scale),
     dist.InverseGamma: _inverse_gamma,
     dist.Laplace: lambda prior: LaplaceQuantile(prior.loc, prior.scale),
-    dist.LogNormal: lambda prior: LogLocationScale(prior.loc, prior.scale, exact=True),
-    dist.Normal: lambda prior: LocationScale(prior.loc, prior.scale, exact=True),
+    dist.LogNormal: lambda prior: LogLocationScale(prior.loc, prior.scale, standardizes=True),
+    dist.Normal: lambda prior: LocationScale(prior.loc, prior.scale, standardizes=True),
     dist.StudentT: lambda prior: LocationScale(prior.loc, prior.scale),
     dist.Uniform: lambda prior: UniformQuantile(prior.low, prior.high),
 }

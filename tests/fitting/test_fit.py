@@ -69,7 +69,7 @@ def test_posterior_agrees_with_numpyro_on_the_same_model():
     """The public NumPyro model, sampled by NumPyro's own MCMC, has the same posterior."""
     panel = _narrow(mj.synthetic.make_market(weeks=60).panel)
     spec = mj.ModelSpec(adstock=mj.GeometricAdstock(l_max=3), saturation=mj.NoSaturation())
-    ours = mj.fit(panel, spec, num_chains=2, num_warmup=300, num_samples=800, progress=False)
+    ours = mj.fit(panel, spec, num_chains=2, num_warmup=300, num_samples=1600, progress=False)
     with precision_scope("float32"):
         model = build_model(spec, panel, ours.scales)
         sampler = MCMC(NUTS(model.numpyro_model(), dense_mass=True), num_warmup=300, num_samples=1600, progress_bar=False)
