@@ -146,13 +146,7 @@ def fit_batch(
     shape = _Shape(width, chunk_size or width)
     with batch_bar(progress, len(requests)) as bar:
         if store is None:
-            fits: dict[str, Fit] = {}
-            entries = {}
-            for request, outcome in _run(requests, shape, bar):
-                entries[request.name] = _entry(request, outcome)
-                if outcome.fit is not None:
-                    fits[request.name] = outcome.fit
-            batch = Batch({name: entries[name] for name in requests}, fits.__getitem__)
+            batch = _run_in_memory(requests, shape, bar)
         else:
             batch = _run_into(BatchStore(store), requests, shape, bar, resume)
     _warn(batch)
@@ -183,6 +177,16 @@ def _requests(
         own = spec if isinstance(spec, ModelSpec) else spec[name]
         found[name] = Request(name, panel, own, scales.get(name), fit_key(key, name), settings, precision)
     return found
+
+
+def _run_in_memory(requests: Mapping[str, Request], shape: _Shape, bar: Any) -> Batch:
+    fits: dict[str, Fit] = {}
+    entries = {}
+    for request, outcome in _run(requests, shape, bar):
+        entries[request.name] = _entry(request, outcome)
+        if outcome.fit is not None:
+            fits[request.name] = outcome.fit
+    return Batch({name: entries[name] for name in requests}, fits.__getitem__)
 
 
 def _run_into(store: BatchStore, requests: Mapping[str, Request], shape: _Shape, bar: Any, resume: bool) -> Batch:

@@ -98,7 +98,7 @@ def find_mode(
         value = -log_density(flat, data)
         return jnp.where(jnp.isfinite(value), value, jnp.inf)
 
-    # Backtracking takes as many steps here as the zoom search, and compiles in half the time.
+    # Backtracking takes as many steps here as the zoom search, and compiles faster.
     search = optax.scale_by_backtracking_linesearch(max_backtracking_steps=20, store_grad=True)
     solver = optax.lbfgs(memory_size=20, linesearch=search)
     value_and_grad = optax.value_and_grad_from_state(loss)

@@ -1,8 +1,8 @@
 """Functions of the normal distribution that stand in the innermost loop, with the closed forms of their derivatives.
 
 In float64 they are JAX's own. In float32 they are rational fits, to 1e-7 relative but for rounding, which need at most one
-exponential and no logarithm: a dozen parameters behind JAX's branches cost as much as the rest of a density. The fits were
-made for this file, by reweighted least squares against SciPy's functions; the tests hold them against those again.
+exponential and no logarithm, where JAX's have several of each in branches. The fits were made for this file, by reweighted
+least squares against SciPy's functions; the tests hold them against those again.
 """
 
 import math
