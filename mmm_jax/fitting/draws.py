@@ -4,24 +4,24 @@ import jax
 import numpy as np
 
 from mmm_jax.data.panel import Panel
-from mmm_jax.inference.transforms import Charts, constrain
+from mmm_jax.fitting.density import Target, constrained
 from mmm_jax.model.padding import real_entries
 from mmm_jax.model.spec import ModelSpec
 
 
-def constrained_draws(positions: np.ndarray, charts: Charts, spec: ModelSpec, panel: Panel) -> dict[str, np.ndarray]:
+def constrained_draws(positions: np.ndarray, target: Target, spec: ModelSpec, panel: Panel) -> dict[str, np.ndarray]:
     """Constrained draws by name, without padding, in the order in which people read the parameters.
 
     Args:
         positions: flat vectors, shape (chain, draw, flat).
-        charts: by parameter name.
+        target: what was sampled.
         spec: the choices.
         panel: what was fitted.
     """
-    found = _constrained(positions, charts)
+    found = _constrained(positions, target)
     return {name: np.asarray(found[name])[:, :, *real_entries(spec, name, panel)] for name in spec.parameter_dims}
 
 
 @jax.jit
-def _constrained(positions: jax.Array, charts: Charts) -> dict[str, jax.Array]:
-    return jax.vmap(jax.vmap(lambda flat, charts: constrain(flat, charts)[0], (0, None)), (0, None))(positions, charts)
+def _constrained(positions: jax.Array, target: Target) -> dict[str, jax.Array]:
+    return jax.vmap(jax.vmap(constrained, (0, None)), (0, None))(positions, target)

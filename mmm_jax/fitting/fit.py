@@ -8,7 +8,7 @@ import jax
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError, SpecError
-from mmm_jax.fitting.density import flat_log_density, padded_target, target_of
+from mmm_jax.fitting.density import Target, flat_log_density, padded_target, target_of
 from mmm_jax.fitting.draws import constrained_draws
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.posterior import Fit
@@ -17,7 +17,7 @@ from mmm_jax.fitting.settings import check_precision, checked_settings
 from mmm_jax.inference import lanes, numpyro_nuts
 from mmm_jax.inference.diagnostics import diagnose
 from mmm_jax.inference.samples import Progress, SamplerSettings, Samples
-from mmm_jax.inference.transforms import Charts, flat_size
+from mmm_jax.inference.transforms import flat_size
 from mmm_jax.kernels.numerics import Precision, precision_scope
 from mmm_jax.model.build import build_model, scalar_names
 from mmm_jax.model.spec import ModelSpec
@@ -76,8 +76,8 @@ def fit(
     )
     chosen = scales or Scales.from_panel(panel, standardize_controls=spec.standardize_controls)
     with precision_scope(precision), progress_bar(progress, f"Sampling {num_chains} chains") as report:
-        samples, charts = _sampled(spec, panel, chosen, engine, as_key(key), settings, report)
-        draws = constrained_draws(samples.positions, charts, spec, panel)
+        samples, target = _sampled(spec, panel, chosen, engine, as_key(key), settings, report)
+        draws = constrained_draws(samples.positions, target, spec, panel)
     diagnostics = diagnose(draws, samples, settings, engine, scalar_names(spec, panel))
     diagnostics.wall_seconds["total"] = time.perf_counter() - began
     diagnostics.warn()
@@ -92,15 +92,15 @@ def _sampled(
     key: jax.Array,
     settings: SamplerSettings,
     report: Progress | None,
-) -> tuple[Samples, Charts]:
+) -> tuple[Samples, Target]:
     if engine == "numpyro":
         target = target_of(build_model(spec, panel, scales))
         size = flat_size(target.charts)
-        return numpyro_nuts.sample(flat_log_density, target, size, key, settings, progress=report), target.charts
+        return numpyro_nuts.sample(flat_log_density, target, size, key, settings, progress=report), target
     # Padded as in a batch, so that both run the same program and give the same numbers.
     target, active = padded_target(spec, panel, scales)
     found = lanes.sample(flat_log_density, target, len(active), key, settings, active=active, progress=report)
-    return found, target.charts
+    return found, target
 
 
 def _check_engine(engine: str) -> None:

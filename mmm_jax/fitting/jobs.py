@@ -150,7 +150,7 @@ def _outcome(job: Job, samples: Samples | MMMError) -> Outcome:
     request = job.request
     if isinstance(samples, MMMError):
         return failed(request, samples)
-    draws = constrained_draws(samples.positions, job.target.charts, request.spec, job.panel)
+    draws = constrained_draws(samples.positions, job.target, request.spec, job.panel)
     names = scalar_names(request.spec, job.panel)
     diagnostics = diagnose(draws, samples, request.settings, ENGINE, names)
     fit = Fit(request.spec, job.panel, job.scales, draws, samples.stats, diagnostics, request.precision)

@@ -56,38 +56,49 @@ class AbstractChart(eqx.Module):
 
 Charts = Mapping[str, AbstractChart]
 
+Coordinates = Mapping[str, Array]
+"""By name of the parameter, the real values that its chart takes."""
+
 
 def flat_size(charts: Charts) -> int:
     """Length of the flat vector."""
     return sum(math.prod(chart.shape) for chart in charts.values())
 
 
-def constrain(flat: Float[Array, " flat"], charts: Charts) -> tuple[dict[str, Array], Float[Array, ""]]:
+def split(flat: Float[Array, " flat"], charts: Charts) -> dict[str, Array]:
+    """The flat vector's part of every parameter, in that parameter's shape."""
+    # `split` is differentiated into one concatenation, slices into a sum of padded vectors.
+    names = sorted(charts)
+    parts = jax.lax.split(flat, [math.prod(charts[name].shape) for name in names])
+    return {name: part.reshape(charts[name].shape) for name, part in zip(names, parts, strict=True)}
+
+
+def constrain(z: Coordinates, charts: Charts) -> tuple[dict[str, Array], Float[Array, ""]]:
     """Constrained parameters, and the log absolute determinant of the Jacobian of this map.
 
     Args:
-        flat: any real vector of length `flat_size(charts)`.
+        z: real values by name, in the parameters' shapes; all of them, or some.
         charts: by name of the parameter.
     """
-    params, log_det = {}, jnp.zeros((), flat.dtype)
-    for name, z in _split(flat, charts).items():
-        params[name], log_derivative = charts[name](z)
+    params, log_det = {}, jnp.zeros(())
+    for name, values in z.items():
+        params[name], log_derivative = charts[name](values)
         log_det += log_derivative.sum()
     return params, log_det
 
 
 def standardized(
-    flat: Float[Array, " flat"], priors: Mapping[str, dist.Distribution], charts: Charts
+    z: Coordinates, priors: Mapping[str, dist.Distribution], charts: Charts
 ) -> tuple[dict[str, Array], Float[Array, ""]]:
-    """Constrained parameters, and the log density of the flat vector under the priors, Jacobian included.
+    """Constrained parameters, and the log density of `z` under the priors, Jacobian included.
 
     The same as `constrain` with the priors' own densities; where a chart is exact, the standard normal's takes their place.
     """
-    params, log_prior = {}, jnp.zeros((), flat.dtype)
-    for name, z in _split(flat, charts).items():
+    params, log_prior = {}, jnp.zeros(())
+    for name, values in z.items():
         chart = charts[name]
-        params[name], log_derivative = chart(z)
-        density = _log_phi(z) if chart.exact else jnp.asarray(priors[name].log_prob(params[name])) + log_derivative
+        params[name], log_derivative = chart(values)
+        density = _log_phi(values) if chart.exact else jnp.asarray(priors[name].log_prob(params[name])) + log_derivative
         log_prior += density.sum()
     return params, log_prior
 
@@ -95,14 +106,6 @@ def standardized(
 def unconstrain(params: Mapping[str, Array], charts: Charts) -> Float[Array, " flat"]:
     """The flat vector of constrained parameters: the inverse of `constrain`."""
     return jnp.concatenate([jnp.ravel(charts[name].inverse(jnp.asarray(params[name]))) for name in sorted(charts)])
-
-
-def _split(flat: Float[Array, " flat"], charts: Charts) -> dict[str, Array]:
-    """The flat vector's part of every parameter, in that parameter's shape."""
-    # `split` is differentiated into one concatenation, slices into a sum of padded vectors.
-    names = sorted(charts)
-    parts = jax.lax.split(flat, [math.prod(charts[name].shape) for name in names])
-    return {name: part.reshape(charts[name].shape) for name, part in zip(names, parts, strict=True)}
 
 
 def charts_of(priors: Mapping[str, dist.Distribution]) -> dict[str, AbstractChart]:

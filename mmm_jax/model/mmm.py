@@ -131,11 +131,17 @@ class MMM(eqx.Module):
         terms["likelihood"] = self.log_likelihood(params).sum()
         return terms
 
-    def log_likelihood(self, params: Params) -> Float[Array, " time"]:
-        """Log density of the scaled target per row."""
+    def log_likelihood(self, params: Params, media_total: Float[Array, " time"] | None = None) -> Float[Array, " time"]:
+        """Log density of the scaled target per row.
+
+        Args:
+            params: one draw.
+            media_total: what the method of this name gives for it, where it is known already.
+        """
         if self.target is None:
             raise ValueError("A model without a target has no likelihood.")
-        density = self.likelihood.log_density(self.target, self.mean(params), params)
+        media = self.media_total(params) if media_total is None else media_total
+        density = self.likelihood.log_density(self.target, self.baseline(params) + media, params)
         return density if self.observed is None else jnp.where(self.observed > 0, density, 0.0)
 
     def sample_prior(self, key: Array) -> Params:
