@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-_LEAST_SECONDS = 0.2
+_LEAST_SECONDS = 0.01
 """Programs that compile faster than this are not kept."""
 
 

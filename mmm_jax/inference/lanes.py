@@ -22,6 +22,7 @@ from mmm_jax.inference.adaptation import StepSize, initial_step_size
 from mmm_jax.inference.laplace import Laplace, laplace, whitening_of
 from mmm_jax.inference.metric import AbstractWhitening, identity_whitening
 from mmm_jax.inference.programs import compiled, linear_algebra, speed_options
+from mmm_jax.inference.random_numbers import seeds as lane_seeds
 from mmm_jax.inference.samples import LogDensity, Progress, SamplerSettings, Samples
 
 _FIRST_STEP = 0.4
@@ -32,6 +33,10 @@ _SECONDS_PER_CALL = 0.25
 
 _HALVINGS, _ATTEMPTS = 8, 64
 """How often a starting point is drawn anew until its density is finite: each time closer to the centre, then again."""
+
+
+_KINDS = {"diverging": bool, "n_steps": np.int32, "tree_depth": np.int32}
+"""Of the recorded statistics that are no real numbers."""
 
 
 class Phase(NamedTuple):
@@ -187,8 +192,8 @@ def _draw_group(
     step = initial_step_size(jnp.full(u.shape[:2], _FIRST_STEP, u.dtype), boldness=10.0)
     programs = _programs(log_density)
     for index, phase in enumerate(phases):
-        keys = _lane_keys(part.keys, index + 1, settings.num_chains)
-        state = _run_phase(log_density, part, whitening, settings, keys, u, step, phase, weight, report)
+        seeds = lane_seeds(_lane_keys(part.keys, index + 1, settings.num_chains))
+        state = _run_phase(log_density, part, whitening, settings, seeds, u, step, phase, weight, report)
         kept = jnp.asarray(phase.total - phase.skip)
         if phase.refine:
             arguments = (whitening, state.record.position, state.step_size.value, kept)
@@ -197,8 +202,8 @@ def _draw_group(
                 whitening, u, values = jax.block_until_ready(refine(*arguments))
             step = initial_step_size(values, boldness=2.0)
     flat = compiled(programs.to_flat, whitening, state.record.position)(whitening, state.record.position)
-    stats = {name: np.asarray(values)[:, :, : settings.num_samples] for name, values in state.record._asdict().items()}
-    stats.pop("position")
+    numbers = np.asarray(state.record.statistics)[:, :, : settings.num_samples]
+    stats = {name: numbers[..., k].astype(_KINDS.get(name, numbers.dtype)) for k, name in enumerate(nuts.STATISTICS)}
     return _Drawn(np.asarray(flat)[:, :, : settings.num_samples], stats, started)
 
 
@@ -207,7 +212,7 @@ def _run_phase(
     group: _Group,
     whitening: AbstractWhitening,
     settings: SamplerSettings,
-    keys: Array,
+    seeds: Array,
     u: Array,
     step: StepSize,
     phase: Phase,
@@ -217,7 +222,7 @@ def _run_phase(
     programs = _programs(log_density)
     schedule = _schedule(phase, settings, u.dtype)
     first = (whitening, group.data, group.active, u)
-    begin = (keys, u, step, group.active, *compiled(programs.evaluate, *first)(*first))
+    begin = (seeds, u, step, group.active, *compiled(programs.evaluate, *first)(*first))
     size = {"capacity": _capacity(settings), "levels": settings.max_tree_depth}
     state = compiled(programs.start, *begin, **size)(*begin)
     iterations, done = jnp.asarray(64), 0
@@ -326,9 +331,9 @@ def _prepared(scope: tuple[bool, Any], log_density: LogDensity, group: _Group, s
         whitening = jax.eval_shape(identity_whitening, group.active)
         u = jax.ShapeDtypeStruct((*lanes, group.active.shape[1]), dtype)
         step = jax.eval_shape(lambda: initial_step_size(jnp.ones(lanes, dtype), 1.0))
-        keys = jax.eval_shape(lambda keys: _lane_keys(keys, 0, settings.num_chains), group.keys)
+        seeds = jax.eval_shape(lambda keys: lane_seeds(_lane_keys(keys, 0, settings.num_chains)), group.keys)
         values, slopes = jax.eval_shape(programs.evaluate, whitening, group.data, group.active, u)
-        begin = (keys, u, step, group.active, values, slopes)
+        begin = (seeds, u, step, group.active, values, slopes)
         state = jax.eval_shape(lambda *arguments: nuts.start(*arguments, **size), *begin)
         schedule = _schedule(Phase(1, 1, 0, False), settings, dtype)
         compiled(programs.run, state, schedule, whitening, group.data, group.active, jnp.asarray(64))

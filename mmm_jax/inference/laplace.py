@@ -1,8 +1,7 @@
 """Where a posterior peaks and how it curves there: the start of everything else.
 
-The mode is searched in float64, by a context that leaves no setting behind: in float32 the line search runs out of digits.
-The Hessian is the central difference of the exact gradient, which in float64 is good to six digits, needs no program of
-its own, and takes all its directions as lanes.
+The mode is searched in float64, by a context that leaves no setting behind: in float32 the search runs out of digits. Up to
+some hundred parameters by Newton's method, whose Hessian is wanted anyway; above, by L-BFGS, with the Hessian's diagonal.
 """
 
 from functools import lru_cache, partial
@@ -16,7 +15,8 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from mmm_jax.inference.metric import DENSE_UP_TO, AbstractWhitening, DenseWhitening, identity_whitening
-from mmm_jax.inference.programs import compiled, linear_algebra
+from mmm_jax.inference.newton import POINTS, Peak, newton
+from mmm_jax.inference.programs import compiled, speed_options
 from mmm_jax.inference.samples import LogDensity
 
 _MAX_ITERATIONS = 1000
@@ -44,10 +44,10 @@ class Laplace(NamedTuple):
         iterations: of the search, shape (fit,).
     """
 
-    mode: Float[Array, "fit flat"]
-    factor: Float[Array, "fit *flat"]
-    arrived: Bool[Array, " fit"]
-    iterations: Int[Array, " fit"]
+    mode: Float[np.ndarray, "fit flat"]
+    factor: Float[np.ndarray, "fit *flat"]
+    arrived: Bool[np.ndarray, " fit"]
+    iterations: Int[np.ndarray, " fit"]
 
 
 def laplace(log_density: LogDensity, data: Any, active: np.ndarray) -> Laplace:
@@ -61,9 +61,56 @@ def laplace(log_density: LogDensity, data: Any, active: np.ndarray) -> Laplace:
     with jax.enable_x64(True):
         wide = jax.tree.map(_widened, data)
         moving = jnp.asarray(active, jnp.float64)
-        program = compiled(_program(log_density), wide, moving)
-        with linear_algebra:
-            return Laplace(*jax.block_until_ready(program(wide, moving)))
+        if active.shape[1] <= DENSE_UP_TO:
+            return _dense(log_density, wide, moving)
+        return Laplace(*map(np.asarray, compiled(_search(log_density), wide, moving)(wide, moving)))
+
+
+def _dense(log_density: LogDensity, data: Any, active: Array) -> Laplace:
+    shape = jax.ShapeDtypeStruct((active.shape[0], POINTS, active.shape[1]), jnp.float64)
+    program = compiled(_gradients(log_density), shape, data, active)
+
+    def evaluate(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, slopes = program(jnp.asarray(points), data, active)
+        return np.asarray(values), np.asarray(slopes)
+
+    peak = newton(evaluate, np.zeros(active.shape))
+    factor = _factors(peak.hessian, np.asarray(active))
+    return Laplace(peak.mode, factor, _arrived(peak), peak.iterations)
+
+
+def _arrived(peak: Peak) -> np.ndarray:
+    flat = np.abs(peak.gradient).max(axis=1) < _GRADIENT_TOLERANCE
+    return flat & np.isfinite(peak.log_density) & np.isfinite(peak.hessian).all(axis=(1, 2))
+
+
+@lru_cache(maxsize=16)
+def _gradients(log_density: LogDensity) -> Any:
+    """Log densities and gradients of several points of every fit."""
+
+    def of_fit(arguments: tuple[Array, Any, Array]) -> tuple[Array, Array]:
+        points, data, active = arguments
+        # The padding's own density, such as its prior's, must not draw it away from 0.
+        moving = lambda flat, data: log_density(flat * active, data)  # noqa: E731
+        return jax.vmap(jax.value_and_grad(moving), (0, None))(points, data)
+
+    def gradients(points: Array, data: Any, active: Array) -> tuple[Array, Array]:
+        arguments = (points, data, active)
+        # One fit after the other where they would only push each other out of the cache.
+        return jax.lax.map(of_fit, arguments) if jax.default_backend() == "cpu" else jax.vmap(of_fit)(arguments)
+
+    return jax.jit(gradients, compiler_options=speed_options())
+
+
+def _factors(hessian: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """Lower triangular factors of the inverses of the clipped Hessians, the identity in the padding."""
+    moving, still = active[:, :, None] * active[:, None], np.eye(active.shape[1]) * (1.0 - active[:, None])
+    usable = np.isfinite(hessian).all(axis=(1, 2), keepdims=True)
+    values, vectors = np.linalg.eigh(np.where(usable, hessian, 0.0) * moving + still)
+    clipped = np.clip(values, _LEAST_CURVATURE, _LARGEST_CURVATURE)
+    # Eigenvectors of equal eigenvalues may mix padding with coordinates that move: taken apart again.
+    covariance = (vectors / clipped[:, None]) @ vectors.swapaxes(1, 2) * moving + still
+    return np.linalg.cholesky(covariance)
 
 
 def whitening_of(found: Laplace, dtype: Any) -> AbstractWhitening:
@@ -120,39 +167,19 @@ def find_mode(
 
 
 @lru_cache(maxsize=16)
-def _program(log_density: LogDensity) -> Any:
+def _search(log_density: LogDensity) -> Any:
     return jax.jit(jax.vmap(partial(_one_fit, log_density)))
 
 
 def _one_fit(log_density: LogDensity, data: Any, active: Array) -> tuple[Array, Array, Array, Array]:
     def moving(flat: Array, data: Any) -> Array:
-        # The padding's own density, such as its prior's, must not draw it away from 0.
         return log_density(flat * active, data)
 
     mode, iterations = find_mode(moving, data, jnp.zeros_like(active))
-    slope = jax.grad(moving)
-    gradients = jax.vmap(slope, (0, None))
-    if mode.shape[0] <= DENSE_UP_TO:
-        step = _DIFFERENCE * jnp.eye(mode.shape[0])
-        hessian = -(gradients(mode + step, data) - gradients(mode - step, data)) / (2.0 * _DIFFERENCE)
-        factor = _factor(hessian, active)
-    else:
-        factor = jnp.where(active > 0, _diagonal(moving, mode, data), 1.0)
-    steep = jnp.max(jnp.abs(slope(mode, data)))
+    factor = jnp.where(active > 0, _diagonal(moving, mode, data), 1.0)
+    steep = jnp.max(jnp.abs(jax.grad(moving)(mode, data)))
     finite = jnp.isfinite(moving(mode, data)) & jnp.isfinite(mode).all() & jnp.isfinite(factor).all()
-    arrived = (steep < _GRADIENT_TOLERANCE) & finite
-    return mode, factor, arrived, iterations
-
-
-def _factor(hessian: Float[Array, "flat flat_"], active: Array) -> Float[Array, "flat flat_"]:
-    """Lower triangular factor of the inverse of the clipped Hessian, the identity in the padding."""
-    moving = active[:, None] * active
-    symmetric = 0.5 * (hessian + hessian.T) * moving + jnp.diag(1.0 - active)
-    values, vectors = jnp.linalg.eigh(symmetric)
-    clipped = jnp.clip(values, _LEAST_CURVATURE, _LARGEST_CURVATURE)
-    # Eigenvectors of equal eigenvalues may mix padding with coordinates that move: taken apart again.
-    covariance = (vectors / clipped) @ vectors.T * moving + jnp.diag(1.0 - active)
-    return jnp.linalg.cholesky(covariance)
+    return mode, factor, (steep < _GRADIENT_TOLERANCE) & finite, iterations
 
 
 def _diagonal(log_density: LogDensity, mode: Float[Array, " flat"], data: Any) -> Float[Array, " flat"]:

@@ -8,6 +8,9 @@ The trajectory is the iterative form of the tree of Hoffman and Gelman (2014) wi
 a bias towards later subtrees (Betancourt, 2017), and O(depth) checkpoints for the turns within a subtree (Phan et al.,
 2019; Lao and Dillon, 2019). That lanes advance leapfrog by leapfrog follows Dance et al. (2025), Efficiently Vectorized
 MCMC on Modern Accelerators.
+
+With some dozen lanes on a CPU the loop's time is that of its many small steps, so that what changes together is kept in
+one array.
 """
 
 from collections.abc import Callable
@@ -15,9 +18,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from mmm_jax.inference.adaptation import StepSize, adapted, averaged
+from mmm_jax.inference.random_numbers import momentum, step_numbers
 
 DIVERGENCE = 1000.0
 """Error of the energy above which a trajectory counts as divergent."""
@@ -32,28 +36,34 @@ draws before a lucky momentum takes it out.
 Gradient = Callable[[Array], tuple[Array, Array]]
 """Log density (fit, lane) and gradient (fit, lane, flat) of positions (fit, lane, flat)."""
 
+_BLOCK = 4
+"""Levels of a subtree that are looked at in one step."""
 
-class Point(NamedTuple):
-    """A state of the dynamics, shape (fit, lane, flat) each."""
+Point = Float[Array, "fit lane 3 flat"]
+"""A state of the dynamics: position, momentum, gradient."""
 
-    position: Array
-    momentum: Array
-    gradient: Array
+_POSITION, _MOMENTUM, _GRADIENT = 0, 1, 2
 
 
 class Proposal(NamedTuple):
-    """A point that may become the draw, with what is recorded of it."""
+    """A point that may become the draw.
 
-    position: Float[Array, "fit lane flat"]
-    gradient: Float[Array, "fit lane flat"]
+    Attributes:
+        place: position and gradient, shape (fit, lane, 2, flat).
+        log_density: there.
+        energy: with the momentum with which it was reached.
+    """
+
+    place: Float[Array, "fit lane 2 flat"]
     log_density: Float[Array, "fit lane"]
     energy: Float[Array, "fit lane"]
 
 
 class Tree(NamedTuple):
-    """The whole trajectory, between its two ends.
+    """The whole trajectory.
 
     Attributes:
+        left, right: its ends.
         log_weight: logarithm of the summed weights `exp(first energy - energy)`.
         momentum_sum: over all points.
         depth: doublings so far.
@@ -75,8 +85,7 @@ class Subtree(NamedTuple):
     Attributes:
         direction: 1 forwards, -1 backwards.
         leaves: points so far.
-        momenta, sums: per level, the momentum and the running sum at the first leaf of the open subtree of that level,
-            shape (level, fit, lane, flat).
+        checkpoints: what later leaves need to know of the first leaf of the open subtree of every level, see `_checked`.
     """
 
     end: Point
@@ -85,28 +94,25 @@ class Subtree(NamedTuple):
     proposal: Proposal
     log_weight: Float[Array, "fit lane"]
     momentum_sum: Float[Array, "fit lane flat"]
-    momenta: Float[Array, "level fit lane flat"]
-    sums: Float[Array, "level fit lane flat"]
+    checkpoints: Float[Array, "level fit lane 2 flat"]
+
+
+STATISTICS = ("acceptance_rate", "diverging", "energy", "lp", "n_steps", "step_size", "tree_depth")
+"""What is recorded of every draw, in this order."""
 
 
 class Record(NamedTuple):
-    """Draws and their statistics, shape (fit, lane, draw, ...)."""
+    """Draws, and their statistics as numbers of one kind."""
 
-    position: Array
-    acceptance_rate: Array
-    diverging: Array
-    energy: Array
-    lp: Array
-    n_steps: Array
-    step_size: Array
-    tree_depth: Array
+    position: Float[Array, "fit lane draw flat"]
+    statistics: Float[Array, "fit lane draw statistic"]
 
 
 class State(NamedTuple):
     """Everything that one iteration changes.
 
     Attributes:
-        keys: one per lane.
+        seeds: two words per lane.
         draws: trajectories that have ended.
         steps: leapfrogs since the start, the counter of the lane's random numbers.
         stride: of the trajectory, 1 or one half, in step sizes.
@@ -114,7 +120,7 @@ class State(NamedTuple):
         leapfrogs: of the trajectory.
     """
 
-    keys: Key[Array, "fit lane"]
+    seeds: UInt32[Array, "fit lane 2"]
     tree: Tree
     subtree: Subtree
     step_size: StepSize
@@ -145,7 +151,7 @@ class Schedule(NamedTuple):
 
 
 def start(
-    keys: Key[Array, "fit lane"],
+    seeds: UInt32[Array, "fit lane 2"],
     position: Float[Array, "fit lane flat"],
     step_size: StepSize,
     active: Float[Array, "fit flat"],
@@ -158,7 +164,7 @@ def start(
     """State at the first point of the first trajectory.
 
     Args:
-        keys: one per lane.
+        seeds: two words per lane.
         position: where the lanes start.
         step_size: of every lane.
         active: 1 for coordinates that move, 0 for padding.
@@ -167,10 +173,11 @@ def start(
         capacity: draws that can be recorded.
         levels: largest tree depth of any schedule.
     """
-    lanes, dtype = log_density.shape, position.dtype
+    lanes, dtype, size = log_density.shape, position.dtype, position.shape[-1]
     counts, zeros = jnp.zeros(lanes, jnp.int32), jnp.zeros(lanes, dtype)
-    tree = _first(keys, counts, Proposal(position, slope, log_density, log_density), active)
-    checkpoints = jnp.zeros((levels, *position.shape), dtype)
+    first = Proposal(jnp.stack([position, slope], axis=-2), log_density, log_density)
+    tree = _first(momentum(seeds, counts, size, dtype) * active[:, None], first)
+    blocks = -(-levels // _BLOCK) * _BLOCK
     subtree = Subtree(
         end=tree.left,
         direction=jnp.ones(lanes, dtype),
@@ -178,12 +185,10 @@ def start(
         proposal=tree.proposal,
         log_weight=jnp.full(lanes, -jnp.inf, dtype),
         momentum_sum=jnp.zeros_like(position),
-        momenta=checkpoints,
-        sums=checkpoints,
+        checkpoints=jnp.zeros((blocks, *lanes, 2, size), dtype),
     )
-    return State(
-        keys, tree, subtree, step_size, counts, counts, zeros + 1.0, zeros, counts, _empty_record(position, capacity)
-    )
+    record = Record(jnp.zeros((*lanes, capacity, size), dtype), jnp.zeros((*lanes, capacity, len(STATISTICS)), dtype))
+    return State(seeds, tree, subtree, step_size, counts, counts, zeros + 1.0, zeros, counts, record)
 
 
 def run(state: State, schedule: Schedule, active: Array, gradient: Gradient, max_iterations: Int[Array, ""]) -> State:
@@ -203,7 +208,8 @@ def run(state: State, schedule: Schedule, active: Array, gradient: Gradient, max
 
 def iterate(state: State, schedule: Schedule, active: Float[Array, "fit flat"], gradient: Gradient) -> State:
     """One leapfrog of every lane, and whatever ends with it: a subtree, a trajectory, the adaptation."""
-    choose_leaf, choose_tree, direction, stride = _uniforms(state)
+    dtype = state.stride.dtype
+    choose_leaf, choose_tree, direction, halved = step_numbers(state.seeds, state.steps, dtype, _EVERY)
     reached, proposal = _leapfrog(state.subtree, state.step_size.value * state.stride, gradient)
     error = proposal.energy - state.tree.energy
     # A density that is not a number is a point that cannot be visited: its weight is 0, and the trajectory ends.
@@ -221,50 +227,31 @@ def iterate(state: State, schedule: Schedule, active: Float[Array, "fit flat"], 
     step_size = adapted(state.step_size, rate, adapts, schedule.target_accept)
     record = _recorded(state, tree.proposal, schedule.skip, done, rate, diverging, leapfrogs, tree.depth + ~accepted)
     subtree = _restarted(tree, subtree, ended, direction)
-    tree, end = _relaunched(state.keys, draws, tree, subtree.end, done, active)
+    fresh = momentum(state.seeds, draws, active.shape[1], dtype) * active[:, None]
+    tree, end = _relaunched(fresh, tree, subtree.end, done)
     return State(
-        keys=state.keys,
+        seeds=state.seeds,
         tree=tree,
         subtree=subtree._replace(end=end),
         step_size=averaged(step_size, done & (draws == schedule.adapt)),
         draws=draws,
         steps=state.steps + 1,
-        stride=jnp.where(done, stride, state.stride),
+        stride=jnp.where(done, jnp.where(halved, 0.5, 1.0), state.stride).astype(dtype),
         acceptance=jnp.where(done, 0.0, acceptance),
         leapfrogs=jnp.where(done, 0, leapfrogs),
         record=record,
     )
 
 
-def _uniforms(state: State) -> tuple[Array, Array, Array, Array]:
-    """Two uniform numbers, a direction, and a stride for this step of every lane."""
-    dtype = state.subtree.direction.dtype
-
-    def bits(key: Array, step: Array) -> Array:
-        return jax.random.bits(jax.random.fold_in(key, 2 * step), (3,), jnp.uint32)
-
-    words = jax.vmap(jax.vmap(bits))(state.keys, state.steps)
-    uniform = ((words[..., :2] >> 8).astype(dtype) + 0.5) * dtype.type(2.0**-24)
-    direction = jnp.where(words[..., 2] >> 31, 1, -1).astype(dtype)
-    stride = jnp.where(words[..., 2] % _EVERY == 0, 0.5, 1.0).astype(dtype)
-    return uniform[..., 0], uniform[..., 1], direction, stride
-
-
-def _momentum(keys: Array, draws: Array, active: Array, dtype: jnp.dtype) -> Float[Array, "fit lane flat"]:
-    def normal(key: Array, draw: Array) -> Array:
-        return jax.random.normal(jax.random.fold_in(key, 2 * draw + 1), active.shape[1:], jnp.float32)
-
-    return jax.vmap(jax.vmap(normal))(keys, draws).astype(dtype) * active[:, None]
-
-
 def _leapfrog(subtree: Subtree, step_size: Array, gradient: Gradient) -> tuple[Point, Proposal]:
-    step = (subtree.direction * step_size)[..., None]
-    half = subtree.end.momentum + 0.5 * step * subtree.end.gradient
-    position = subtree.end.position + step * half
+    step, end = (subtree.direction * step_size)[..., None], subtree.end
+    half = end[..., _MOMENTUM, :] + 0.5 * step * end[..., _GRADIENT, :]
+    position = end[..., _POSITION, :] + step * half
     log_density, slope = gradient(position)
-    momentum = half + 0.5 * step * slope
-    energy = 0.5 * jnp.sum(momentum**2, axis=-1) - log_density
-    return Point(position, momentum, slope), Proposal(position, slope, log_density, energy)
+    reached = half + 0.5 * step * slope
+    energy = 0.5 * jnp.sum(reached**2, axis=-1) - log_density
+    point = jnp.stack([position, reached, slope], axis=-2)
+    return point, Proposal(jnp.stack([position, slope], axis=-2), log_density, energy)
 
 
 def _with_leaf(
@@ -272,8 +259,8 @@ def _with_leaf(
 ) -> tuple[Subtree, Bool[Array, "fit lane"]]:
     """The subtree with one more leaf, and whether any of the subtrees that this leaf completes turns."""
     total = jnp.logaddexp(subtree.log_weight, log_weight)
-    momentum_sum = subtree.momentum_sum + leaf.momentum
-    momenta, sums, turning = _checked(subtree, leaf.momentum, momentum_sum)
+    momentum_sum = subtree.momentum_sum + leaf[..., _MOMENTUM, :]
+    checkpoints, turning = _checked(subtree, leaf[..., _MOMENTUM, :], momentum_sum)
     return Subtree(
         end=leaf,
         direction=subtree.direction,
@@ -281,43 +268,49 @@ def _with_leaf(
         proposal=_where(jnp.log(choose) < log_weight - total, proposal, subtree.proposal),
         log_weight=total,
         momentum_sum=momentum_sum,
-        momenta=momenta,
-        sums=sums,
+        checkpoints=checkpoints,
     ), turning
 
 
-def _checked(subtree: Subtree, momentum: Array, momentum_sum: Array) -> tuple[Array, Array, Bool[Array, "fit lane"]]:
+def _checked(subtree: Subtree, last: Array, momentum_sum: Array) -> tuple[Array, Bool[Array, "fit lane"]]:
     """Checkpoints with the new leaf, and whether any subtree that it completes turns.
 
     Leaf `n`, counted from 0, has its level in the number of bits of `n // 2`. If `n` is even, it opens the subtree that is
     kept on that level; if odd, it completes one subtree for each of its trailing bits, kept on that level and below.
+
+    A subtree turns by the momenta at its ends against the sum over it, the ends counted half. Of the momentum `p` at its
+    first leaf, and the sum `s` up to there with `p` itself counted half, that sum is `momentum_sum - last / 2 - s`; `p` and
+    `s` are what a checkpoint holds.
     """
     leaf = subtree.leaves
     level = jax.lax.population_count(leaf >> 1)
     completed = jax.lax.population_count(leaf ^ (leaf + 1)) - 1
-    opens = completed == 0
+    reach = momentum_sum - 0.5 * last
 
-    def visit(at: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        momenta, sums, turning = carry
-        first, before = momenta[at], sums[at]
+    # What opens a subtree completes none: kept first, so that the array is changed in place.
+    fit, lane = jnp.indices(leaf.shape, sparse=True)
+    put = jnp.where(completed == 0, level, len(subtree.checkpoints))
+    checkpoints = subtree.checkpoints.at[put, fit, lane].set(jnp.stack([last, reach], axis=-2), mode="drop")
+
+    def visit(block: Array, turning: Array) -> Array:
+        kept = jax.lax.dynamic_slice_in_dim(checkpoints, block * _BLOCK, _BLOCK)
+        at = block * _BLOCK + jnp.arange(_BLOCK)[:, None, None]
         checks = (at <= level) & (at > level - completed)
-        turning |= checks & _turns(first, momentum, momentum_sum - before + first)
-        put = opens & (at == level)
-        momenta = momenta.at[at].set(_where(put, momentum, first))
-        return momenta, sums.at[at].set(_where(put, momentum_sum, before)), turning
+        return turning | (checks & _turns(kept[..., 0, :], last, reach - kept[..., 1, :])).any(axis=0)
 
     # Only the levels that some lane is on.
-    return jax.lax.fori_loop(0, jnp.max(level) + 1, visit, (subtree.momenta, subtree.sums, jnp.zeros(leaf.shape, bool)))
+    turning = jax.lax.fori_loop(0, jnp.max(level) // _BLOCK + 1, visit, jnp.zeros(leaf.shape, bool))
+    return checkpoints, turning
 
 
-def _turns(first: Array, last: Array, total: Array) -> Bool[Array, "fit lane"]:
+def _turns(first: Array, last: Array, inner: Array) -> Bool[Array, "*lanes"]:
     """Whether a trajectory turns back: the momenta at its ends against the sum over it, the ends counted half."""
-    inner = total - 0.5 * (first + last)
     return (jnp.sum(first * inner, axis=-1) <= 0) | (jnp.sum(last * inner, axis=-1) <= 0)
 
 
 def _turned(tree: Tree) -> Bool[Array, "fit lane"]:
-    return _turns(tree.left.momentum, tree.right.momentum, tree.momentum_sum)
+    first, last = tree.left[..., _MOMENTUM, :], tree.right[..., _MOMENTUM, :]
+    return _turns(first, last, tree.momentum_sum - 0.5 * (first + last))
 
 
 def _merged(tree: Tree, subtree: Subtree, accepted: Array, choose: Array) -> Tree:
@@ -347,34 +340,18 @@ def _restarted(tree: Tree, subtree: Subtree, ended: Array, direction: Array) -> 
     )
 
 
-def _relaunched(keys: Array, draws: Array, tree: Tree, end: Point, done: Array, active: Array) -> tuple[Tree, Point]:
-    """Where a trajectory has ended, a new one from its draw with a new momentum."""
-
-    def relaunch(tree: Tree, end: Point) -> tuple[Tree, Point]:
-        first = _first(keys, draws, tree.proposal, active)
-        return _where(done, first, tree), _where(done, first.left, end)
-
-    # With few lanes most iterations end no trajectory, and need no normal numbers.
-    return jax.lax.cond(jnp.any(done), relaunch, lambda tree, end: (tree, end), tree, end)
+def _relaunched(fresh: Array, tree: Tree, end: Point, done: Array) -> tuple[Tree, Point]:
+    """Where a trajectory has ended, a new one from its draw with a fresh momentum."""
+    first = _first(fresh, tree.proposal)
+    return _where(done, first, tree), _where(done, first.left, end)
 
 
-def _first(keys: Array, draws: Array, proposal: Proposal, active: Array) -> Tree:
+def _first(fresh: Float[Array, "fit lane flat"], proposal: Proposal) -> Tree:
     """The trajectory of one point."""
-    momentum = _momentum(keys, draws, active, proposal.position.dtype)
-    point = Point(proposal.position, momentum, proposal.gradient)
-    energy = 0.5 * jnp.sum(momentum**2, axis=-1) - proposal.log_density
+    point = jnp.stack([proposal.place[..., 0, :], fresh, proposal.place[..., 1, :]], axis=-2)
+    energy = 0.5 * jnp.sum(fresh**2, axis=-1) - proposal.log_density
     zeros = jnp.zeros_like(energy)
-    return Tree(point, point, proposal._replace(energy=energy), zeros, momentum, zeros.astype(jnp.int32), energy)
-
-
-def _empty_record(position: Array, capacity: int) -> Record:
-    def empty(dtype: jnp.dtype | type) -> Array:
-        return jnp.zeros((*position.shape[:2], capacity), dtype)
-
-    reals = {name: empty(position.dtype) for name in ("acceptance_rate", "energy", "lp", "step_size")}
-    wholes = {name: empty(jnp.int32) for name in ("n_steps", "tree_depth")}
-    positions = jnp.zeros((*position.shape[:2], capacity, position.shape[2]), position.dtype)
-    return Record(position=positions, diverging=empty(bool), **reals, **wholes)
+    return Tree(point, point, proposal._replace(energy=energy), zeros, fresh, zeros.astype(jnp.int32), energy)
 
 
 def _recorded(
@@ -388,19 +365,13 @@ def _recorded(
     depth: Array,
 ) -> Record:
     """The record with the draws of the lanes that are done and past the draws to skip."""
-    capacity = state.record.lp.shape[2]
+    capacity = state.record.position.shape[2]
     at = jnp.where(done & (state.draws >= skip), state.draws - skip, capacity)
     fit, lane = jnp.indices(at.shape, sparse=True)
-    new = Record(
-        position=draw.position,
-        acceptance_rate=rate,
-        diverging=diverging,
-        energy=draw.energy,
-        lp=draw.log_density,
-        n_steps=leapfrogs,
-        step_size=state.step_size.value * state.stride,
-        tree_depth=depth,
-    )
+    step_size = state.step_size.value * state.stride
+    numbers = (rate, diverging, draw.energy, draw.log_density, leapfrogs, step_size, depth)
+    statistics = jnp.stack([number.astype(rate.dtype) for number in numbers], axis=-1)
+    new = Record(draw.place[..., 0, :], statistics)
     return jax.tree.map(lambda kept, value: kept.at[fit, lane, at].set(value, mode="drop"), state.record, new)
 
 

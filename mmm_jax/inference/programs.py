@@ -12,6 +12,8 @@ _KEPT = 64
 _programs: OrderedDict[Any, Any] = OrderedDict()
 _locks: dict[Any, Lock] = {}
 _guard = Lock()
+_tracing = Lock()
+"""Held while a function is traced: two at once would share what they trace by chance, and the cache on disk would miss."""
 
 
 linear_algebra = Lock()
@@ -54,7 +56,9 @@ def compiled(function: Any, *arguments: Any, **static: Any) -> Callable[..., Any
         program = _programs.get(key)
         if program is None:
             began = time.perf_counter()
-            program = function.lower(*arguments, **static).compile()
+            with _tracing:
+                lowered = function.lower(*arguments, **static)
+            program = lowered.compile()
             with _guard:
                 _programs[key] = program
                 compilations.count += 1
