@@ -7,7 +7,7 @@ and data only.
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,9 +19,9 @@ from jaxtyping import Array
 from mmm_jax.errors import SamplingError
 from mmm_jax.inference import nuts
 from mmm_jax.inference.adaptation import StepSize, initial_step_size
-from mmm_jax.inference.laplace import Laplace, laplace, whitening_of
+from mmm_jax.inference.laplace import Laplace, laplace, prepared, whitening_of
 from mmm_jax.inference.metric import AbstractWhitening, identity_whitening
-from mmm_jax.inference.programs import compiled, linear_algebra, speed_options
+from mmm_jax.inference.programs import compiled, linear_algebra, requested, speed_options
 from mmm_jax.inference.random_numbers import seeds as lane_seeds
 from mmm_jax.inference.samples import LogDensity, Progress, SamplerSettings, Samples
 
@@ -124,13 +124,11 @@ def sample_many(
     began = time.perf_counter()
     moving = jnp.asarray(active, jnp.result_type(float))
     arguments = (log_density, _Group(data, keys, moving), settings)
-    config: Any = jax.config
-    scope = (moving.dtype == jnp.float64, config.jax_default_device)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        # Compiling leaves the interpreter's lock: the loop's program is made while the mode is searched.
-        ready = pool.submit(_prepared, scope, *arguments)
-        found = laplace(log_density, data, np.asarray(active))
-        ready.result()
+    # Traced one after the other, compiled beside each other; the mode is searched while the loop's program is made.
+    mode_search = prepared(log_density, data, np.asarray(active))
+    ready = [*mode_search, *_prepared(*arguments)]
+    found = laplace(log_density, data, np.asarray(active))
+    wait(ready)
     compiled_after = time.perf_counter() - began
     report = _Counter(progress, len(active), settings)
     results: dict[int, Samples | SamplingError] = {}
@@ -321,24 +319,24 @@ def _refined(whitening: AbstractWhitening, u: Array, step: Array, kept: Array) -
     return new, new.to_u(whitening.to_flat(last)), jnp.broadcast_to(common, step.shape)
 
 
-def _prepared(scope: tuple[bool, Any], log_density: LogDensity, group: _Group, settings: SamplerSettings) -> None:
-    """Compile what takes longest, from shapes alone."""
-    # Precision and device are local to a thread: the caller's are handed on.
-    with jax.enable_x64(scope[0]), jax.default_device(scope[1]):
-        programs, dtype = _programs(log_density), group.active.dtype
-        size = {"capacity": _capacity(settings), "levels": settings.max_tree_depth}
-        lanes = (len(group.active), settings.num_chains)
-        whitening = jax.eval_shape(identity_whitening, group.active)
-        u = jax.ShapeDtypeStruct((*lanes, group.active.shape[1]), dtype)
-        step = jax.eval_shape(lambda: initial_step_size(jnp.ones(lanes, dtype), 1.0))
-        seeds = jax.eval_shape(lambda keys: lane_seeds(_lane_keys(keys, 0, settings.num_chains)), group.keys)
-        values, slopes = jax.eval_shape(programs.evaluate, whitening, group.data, group.active, u)
-        begin = (seeds, u, step, group.active, values, slopes)
-        state = jax.eval_shape(lambda *arguments: nuts.start(*arguments, **size), *begin)
-        schedule = _schedule(Phase(1, 1, 0, False), settings, dtype)
-        compiled(programs.run, state, schedule, whitening, group.data, group.active, jnp.asarray(64))
-        compiled(programs.evaluate, whitening, group.data, group.active, u)
-        compiled(programs.start, *begin, **size)
+def _prepared(log_density: LogDensity, group: _Group, settings: SamplerSettings) -> "list[Future[Any]]":
+    """The programs that take longest to compile, asked for by shapes alone."""
+    programs, dtype = _programs(log_density), group.active.dtype
+    size = {"capacity": _capacity(settings), "levels": settings.max_tree_depth}
+    lanes = (len(group.active), settings.num_chains)
+    whitening = jax.eval_shape(identity_whitening, group.active)
+    u = jax.ShapeDtypeStruct((*lanes, group.active.shape[1]), dtype)
+    step = jax.eval_shape(lambda: initial_step_size(jnp.ones(lanes, dtype), 1.0))
+    seeds = jax.eval_shape(lambda keys: lane_seeds(_lane_keys(keys, 0, settings.num_chains)), group.keys)
+    values, slopes = jax.eval_shape(programs.evaluate, whitening, group.data, group.active, u)
+    begin = (seeds, u, step, group.active, values, slopes)
+    state = jax.eval_shape(lambda *arguments: nuts.start(*arguments, **size), *begin)
+    schedule = _schedule(Phase(1, 1, 0, False), settings, dtype)
+    return [
+        requested(programs.run, state, schedule, whitening, group.data, group.active, jnp.asarray(64)),
+        requested(programs.evaluate, whitening, group.data, group.active, u),
+        requested(programs.start, *begin, **size),
+    ]
 
 
 def _schedule(phase: Phase, settings: SamplerSettings, dtype: Any) -> nuts.Schedule:

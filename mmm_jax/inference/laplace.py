@@ -4,6 +4,7 @@ The mode is searched in float64, by a context that leaves no setting behind: in 
 some hundred parameters by Newton's method, whose Hessian is wanted anyway; above, by L-BFGS, with the Hessian's diagonal.
 """
 
+from concurrent.futures import Future
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mmm_jax.inference.metric import DENSE_UP_TO, AbstractWhitening, DenseWhitening, identity_whitening
 from mmm_jax.inference.newton import POINTS, Peak, newton
-from mmm_jax.inference.programs import compiled, speed_options
+from mmm_jax.inference.programs import compiled, requested, speed_options
 from mmm_jax.inference.samples import LogDensity
 
 _MAX_ITERATIONS = 1000
@@ -59,24 +60,30 @@ def laplace(log_density: LogDensity, data: Any, active: np.ndarray) -> Laplace:
         active: 1 for the coordinates that move, 0 for padding, shape (fit, flat).
     """
     with jax.enable_x64(True):
-        wide = jax.tree.map(_widened, data)
-        moving = jnp.asarray(active, jnp.float64)
-        if active.shape[1] <= DENSE_UP_TO:
-            return _dense(log_density, wide, moving)
-        return Laplace(*map(np.asarray, compiled(_search(log_density), wide, moving)(wide, moving)))
+        wide, moving = _widened(data), jnp.asarray(active, jnp.float64)
+        if active.shape[1] > DENSE_UP_TO:
+            return Laplace(*map(np.asarray, compiled(_search(log_density), wide, moving)(wide, moving)))
+        program = _requested(log_density, wide, moving).result()
+
+        def evaluate(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            values, slopes = program(jnp.asarray(points), wide, moving)
+            return np.asarray(values), np.asarray(slopes)
+
+        peak = newton(evaluate, np.zeros(active.shape))
+    return Laplace(peak.mode, _factors(peak.hessian, active), _arrived(peak), peak.iterations)
 
 
-def _dense(log_density: LogDensity, data: Any, active: Array) -> Laplace:
-    shape = jax.ShapeDtypeStruct((active.shape[0], POINTS, active.shape[1]), jnp.float64)
-    program = compiled(_gradients(log_density), shape, data, active)
+def prepared(log_density: LogDensity, data: Any, active: np.ndarray) -> "list[Future[Any]]":
+    """The programs of `laplace`, asked for; the arguments are the same."""
+    with jax.enable_x64(True):
+        if active.shape[1] > DENSE_UP_TO:
+            return []
+        return [_requested(log_density, jax.eval_shape(_widened, data), jnp.asarray(active, jnp.float64))]
 
-    def evaluate(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values, slopes = program(jnp.asarray(points), data, active)
-        return np.asarray(values), np.asarray(slopes)
 
-    peak = newton(evaluate, np.zeros(active.shape))
-    factor = _factors(peak.hessian, np.asarray(active))
-    return Laplace(peak.mode, factor, _arrived(peak), peak.iterations)
+def _requested(log_density: LogDensity, data: Any, active: Any) -> "Future[Any]":
+    points = jax.ShapeDtypeStruct((active.shape[0], POINTS, active.shape[1]), jnp.float64)
+    return requested(_gradients(log_density), points, data, active)
 
 
 def _arrived(peak: Peak) -> np.ndarray:
@@ -194,6 +201,9 @@ def _diagonal(log_density: LogDensity, mode: Float[Array, " flat"], data: Any) -
     return 1.0 / jnp.sqrt(jnp.clip(curvatures, _LEAST_CURVATURE, _LARGEST_CURVATURE))
 
 
-def _widened(values: Any) -> Array:
-    array = jnp.asarray(values)
-    return array.astype(jnp.float64) if jnp.issubdtype(array.dtype, jnp.floating) else array
+def _widened(data: Any) -> Any:
+    def wide(values: Any) -> Array:
+        array = jnp.asarray(values)
+        return array.astype(jnp.float64) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+    return jax.tree.map(wide, data)

@@ -1,19 +1,21 @@
 """Compiled programs, one for every function and shape, and how many of them there were."""
 
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from threading import Lock
 from typing import Any
 
 import jax
 
 _KEPT = 64
-_programs: OrderedDict[Any, Any] = OrderedDict()
-_locks: dict[Any, Lock] = {}
+_programs: OrderedDict[Any, "Future[Callable[..., Any]]"] = OrderedDict()
 _guard = Lock()
 _tracing = Lock()
-"""Held while a function is traced: two at once would share what they trace by chance, and the cache on disk would miss."""
+"""Held while a function is traced, which is Python and gains nothing from threads: so no program is made twice."""
 
 
 linear_algebra = Lock()
@@ -44,31 +46,58 @@ def compiled(function: Any, *arguments: Any, **static: Any) -> Callable[..., Any
         arguments: arrays, or their shapes as `jax.eval_shape` gives them.
         static: static arguments by name.
     """
-    leaves, structure = jax.tree.flatten(arguments)
-    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
-    config: Any = jax.config
-    setting = (bool(config.jax_enable_x64), str(config.jax_default_device))
-    # The function itself, not its `id`: another function may get that once this one is gone.
-    key = (function, structure, shapes, tuple(sorted(static.items())), setting)
+    return requested(function, *arguments, **static).result()
+
+
+def requested(function: Any, *arguments: Any, **static: Any) -> "Future[Callable[..., Any]]":
+    """The same, traced now and compiled on a thread of its own: ask for what is needed first."""
+    key = _key(function, arguments, static)
     with _guard:
-        lock = _locks.setdefault(key, Lock())
-    with lock:
+        if key in _programs:
+            _programs.move_to_end(key)
+            return _programs[key]
+    with _tracing:
+        # Another thread may have been faster.
         program = _programs.get(key)
         if program is None:
             began = time.perf_counter()
-            with _tracing:
-                lowered = function.lower(*arguments, **static)
-            program = lowered.compile()
+            lowered = function.lower(*arguments, **static)
+            program = _compilers().submit(_compile, key, lowered, time.perf_counter() - began)
             with _guard:
                 _programs[key] = program
-                compilations.count += 1
-                compilations.seconds += time.perf_counter() - began
                 while len(_programs) > _KEPT:
-                    old, _ = _programs.popitem(last=False)
-                    _locks.pop(old, None)
-        return program
+                    _programs.popitem(last=False)
+    return program
 
 
 def speed_options() -> dict[str, Any]:
     """Options of XLA for innermost loops: on CPUs with 512-bit vectors, use them."""
     return {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else {}
+
+
+def _key(function: Any, arguments: tuple[Any, ...], static: dict[str, Any]) -> Any:
+    leaves, structure = jax.tree.flatten(arguments)
+    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+    config: Any = jax.config
+    setting = (bool(config.jax_enable_x64), str(config.jax_default_device))
+    # The function itself, not its `id`: another function may get that once this one is gone.
+    return function, structure, shapes, tuple(sorted(static.items())), setting
+
+
+def _compile(key: Any, lowered: Any, tracing: float) -> Callable[..., Any]:
+    began = time.perf_counter()
+    try:
+        program = lowered.compile()
+    except BaseException:
+        with _guard:
+            _programs.pop(key, None)
+        raise
+    with _guard:
+        compilations.count += 1
+        compilations.seconds += tracing + time.perf_counter() - began
+    return program
+
+
+@cache
+def _compilers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="compile")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -89,7 +90,8 @@ def _assembled(spec: ModelSpec, families: dict[str, type[dist.Distribution]], nu
         observed=numbers["observed"],
         channel_scale=numbers["channel_scale"],
         target_scale=numbers["target_scale"],
-        priors={name: family(**numbers["priors"][name]) for name, family in families.items()},
+        prior_arguments=jax.tree.map(jnp.asarray, numbers["priors"]),
+        prior_families=tuple(sorted(families.items())),
         history=history,
         adstock_first=spec.adstock_first,
     )

@@ -29,7 +29,8 @@ class MMM(eqx.Module):
         observed: 1 for rows that count, 0 for padding, shape (time,); `None` if all count.
         channel_scale: currency per unit of `media`, shape (channel,).
         target_scale: units of the target per unit of `target`.
-        priors: by parameter name, with batch shapes equal to the parameters' shapes.
+        prior_arguments: of every parameter's prior, by the parameter's name, in the parameter's shape.
+        prior_families: name and NumPyro family of every parameter's prior.
         history: rows of `media` that lie before the first row of the model.
     """
 
@@ -44,9 +45,19 @@ class MMM(eqx.Module):
     observed: Float[Array, " time"] | None
     channel_scale: Float[Array, " channel"]
     target_scale: Float[Array, ""]
-    priors: dict[str, dist.Distribution]
+    prior_arguments: dict[str, dict[str, Array]]
+    prior_families: tuple[tuple[str, type[dist.Distribution]], ...] = eqx.field(static=True)
     history: int = eqx.field(static=True)
     adstock_first: bool = eqx.field(static=True)
+
+    @property
+    def priors(self) -> dict[str, dist.Distribution]:
+        """By parameter name, with batch shapes equal to the parameters' shapes.
+
+        Made when asked for: as part of a pytree, a distribution's arguments come in another order in every process, and no
+        program of an earlier one would be found again.
+        """
+        return {name: family(**self.prior_arguments[name]) for name, family in self.prior_families}
 
     def mean(self, params: Params, media: Float[Array, "channel history_time"] | None = None) -> Float[Array, " time"]:
         """Linear predictor `mu` of the scaled target.
@@ -146,9 +157,9 @@ class MMM(eqx.Module):
 
     def sample_prior(self, key: Array) -> Params:
         """One draw of all parameters from their priors."""
-        keys = jax.random.split(key, len(self.priors))
-        # Sorted, since a pytree's dictionary comes out of `jit` in sorted order.
-        return {name: jnp.asarray(self.priors[name].sample(k)) for name, k in zip(sorted(self.priors), keys, strict=True)}
+        priors, keys = self.priors, jax.random.split(key, len(self.prior_families))
+        # Sorted, as a pytree's dictionary is: the draws do not depend on the order in which the spec names the priors.
+        return {name: jnp.asarray(priors[name].sample(k)) for name, k in zip(sorted(priors), keys, strict=True)}
 
     def numpyro_model(self) -> Callable[[], None]:
         """The same model as a NumPyro function, for NumPyro's own samplers, guides and predictives."""
