@@ -1,0 +1,53 @@
+"""Truths from the prior, and the targets that they would have brought about."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from mmm_jax.analysis.contributions import outcome
+from mmm_jax.analysis.draws import over_draws, prior_draws
+from mmm_jax.data.panel import Panel
+from mmm_jax.data.scaling import Scales
+from mmm_jax.errors import MMMError, PanelError
+from mmm_jax.kernels.numerics import Precision, precision_scope
+from mmm_jax.model.build import build_model
+from mmm_jax.model.spec import ModelSpec
+
+
+class Simulated(NamedTuple):
+    """One truth and its panel.
+
+    Attributes:
+        name: such as `simulation 17`.
+        truth: by parameter name, in the parameter's shape.
+        panel: with the simulated target, or why there is none.
+    """
+
+    name: str
+    truth: dict[str, np.ndarray]
+    panel: Panel | MMMError
+
+
+def simulated(
+    spec: ModelSpec, panel: Panel, scales: Scales, key: jax.Array, numbers: range, precision: Precision
+) -> list[Simulated]:
+    """Truths and targets of the simulations of these numbers; each depends on the key and its own number only."""
+    own = [jax.random.split(jax.random.fold_in(key, number)) for number in numbers]
+    with precision_scope(precision):
+        model = build_model(spec, replace(panel, target=None), scales)
+        truths = prior_draws(model, jax.numpy.stack([keys[0] for keys in own]))
+        targets = over_draws(outcome, model, truths, each=jax.numpy.stack([keys[1] for keys in own]))["y"]
+    found = {name: np.asarray(values) for name, values in truths.items()}
+    return [
+        Simulated(f"simulation {number}", {name: values[k] for name, values in found.items()}, _sold(panel, targets[k]))
+        for k, number in enumerate(numbers)
+    ]
+
+
+def _sold(panel: Panel, target: np.ndarray) -> Panel | MMMError:
+    if not np.isfinite(target).all():
+        count = int((~np.isfinite(target)).sum())
+        return PanelError(f"The prior drew a target that is no finite number in {count} of {len(target)} rows. Narrow it.")
+    return replace(panel, target=target.astype(float))
