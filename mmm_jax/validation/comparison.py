@@ -37,7 +37,7 @@ def compare_models(validations: Mapping[str, CrossValidation]) -> Any:
     columns: dict[str, Any] = {"folds": ("model", np.full(len(validations), shared.sizes["fold"]))}
     for score, sign in _BETTER.items():
         values = shared.sel(score=score, drop=True)
-        best = values.isel(model=int((sign * values.mean("fold")).argmax()), drop=True)
+        best = values.isel(model=int(np.argmax(sign * values.mean("fold").to_numpy())), drop=True)
         gaps = values - best
         count = shared.sizes["fold"]
         error = gaps.std("fold", ddof=1) / np.sqrt(count) if count > 1 else gaps.isel(fold=0, drop=True) * np.nan
