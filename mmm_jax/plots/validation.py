@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.dates import date2num
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
 from mmm_jax.fitting.labels import interval
 from mmm_jax.plots import style
@@ -35,9 +35,11 @@ def plot_folds(cv: CrossValidation, *, prob: float = 0.9, ax: Axes | None = None
         ax.axvline(date2num(fold.cutoff), color=style.GREY, linestyle=":", linewidth=0.8, label=_once("Cutoff", number))
         if cv.status[fold.name] != "failed":
             _draw_forecast(ax, cv.predictions.sel(fold=fold.name), prob, colour, number)
-    ax.plot(cv.panel.dates, observed_target(cv.panel), color=style.BLACK, linewidth=0.8, marker=".", markersize=3,
-            label="Observed")  # fmt: skip
-    style.from_zero(ax, observed_target(cv.panel), cv.predictions["y"].fillna(0.0).to_numpy())
+    # Of the rows before, enough to see what the forecasts follow.
+    shown = slice(max(0, cv.folds[0].test.start - 3 * len(cv.folds[0].test)), cv.folds[-1].test.stop)
+    dates, observed = cv.panel.dates[shown], observed_target(cv.panel)[shown]
+    ax.plot(dates, observed, color=style.BLACK, linewidth=0.8, marker=".", markersize=3, label="Observed")
+    style.from_zero(ax, observed, cv.predictions["y"].fillna(0.0).to_numpy())
     style.date_axis(ax)
     style.compact_axis(ax, "y")
     style.dress(ax, title="Forecasts of every fold and what happened", x="Date", y=target_label(cv.panel, target))
@@ -69,8 +71,8 @@ def plot_scores_by_horizon(cv: CrossValidation, *, ax: Axes | None = None, targe
     style.compact_axis(ax, "y")
     ax.set_ylim(bottom=0.0)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    label = style.sentence(target or cv.panel.target_name)
-    style.dress(ax, title="Error by how far ahead", x=f"{style.sentence(period)}s ahead", y=f"Mean CRPS ({label})")
+    label = target or cv.panel.target_name
+    style.dress(ax, title="Error by how far ahead", x=f"{style.sentence(period)}s ahead", y=f"Mean CRPS: {label}")
     style.legend_below(ax)
     return ax
 
@@ -123,9 +125,10 @@ def plot_ranks(calibration: Calibration, *, prob: float = 0.95, ax: Axes | None 
     names = [str(name) for name in calibration.ranks["quantity"].to_numpy()]
     uniform = np.arange(1, largest + 1) / (largest + 1)
     joint = 1 - (1 - prob) / len(names)
-    for level, shade, words in ((joint, 0.18, f"{style.percent(prob)} band of all"), (prob, 0.4, "of one")):
+    for level, shade, words in ((joint, 0.18, "of all together"), (prob, 0.4, "of one alone")):
         low, high = (edge / count - uniform for edge in simultaneous_band(count, largest, level))
-        ax.fill_between(uniform, low, high, step="mid", color=style.tint(style.GREY, shade), linewidth=0, label=words)
+        ax.fill_between(uniform, low, high, step="mid", color=style.tint(style.GREY, shade), linewidth=0,
+                        label=f"{style.percent(prob)} band {words}")  # fmt: skip
     loud = _told_apart(calibration, 1 - prob)
     for name in sorted(names, key=lambda name: name in loud):
         counts = counts_up_to(calibration.ranks.sel(quantity=name).to_numpy(), largest)[:-1]
@@ -147,7 +150,7 @@ def _told_apart(calibration: Calibration, alpha: float) -> list[str]:
 
 def _draw_forecast(ax: Axes, predicted: xr.Dataset, prob: float, colour: str, number: int) -> None:
     dates, band = predicted["date"].to_numpy(), interval(predicted["y"], prob)
-    label = f"{style.percent(prob)} interval"
+    label = f"{style.percent(prob)} interval, folds in turn"
     shade = style.tint(colour, 0.35)
     # A fold of one period would have no width.
     ax.vlines(dates, band["lower"], band["upper"], color=shade, linewidth=3, label=_once(label, number))
@@ -164,8 +167,9 @@ def _draw_over_folds(ax: Axes, dates: np.ndarray, band: xr.Dataset) -> None:
     ax.plot(at, mean, "o", color=style.BLUE, markersize=4, label="Mean")
     if len(mean):
         ax.axhline(mean[-1], color=style.DARK, linestyle="--", linewidth=0.8, label="Mean of the last fold")
-    style.date_axis(ax)
-    ax.xaxis.get_major_locator().set_params(minticks=2, maxticks=3)
+    locator = AutoDateLocator(minticks=2, maxticks=4)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     ax.margins(x=0.1)
 
 
