@@ -88,16 +88,18 @@ def _show(screen: Screen, cv: CrossValidation, inputs: Inputs) -> None:
     _show_folds(screen, cv)
     _show_horizon(screen, cv)
     _show_stability(screen, cv)
-    wrong = {name: word for name, word in cv.status.items() if word != "success"}
-    if wrong:
-        notes = [f"{name} {word.replace('_', ' ')}{_why(cv, name)}" for name, word in wrong.items()]
-        screen.notice(f"{len(wrong)} of {len(cv.folds)} folds are not to be trusted: {'; '.join(notes)}")
+    _notice_folds(screen, cv)
 
 
-def _why(cv: CrossValidation, name: str) -> str:
-    entry = cv.batch.entries[name]
-    problems = (entry.diagnostics or {}).get("problems", [])
-    return f" ({entry.error or problems[0]})" if entry.error or problems else ""
+def _notice_folds(screen: Screen, cv: CrossValidation) -> None:
+    """Which folds are not to be trusted, and what is wrong with the first of each kind; on standard error."""
+    for status in ("failed", "not_converged"):
+        names = [name for name, word in cv.status.items() if word == status]
+        if names:
+            entry = cv.batch.entries[names[0]]
+            why = entry.error or " ".join((entry.diagnostics or {}).get("problems", []))
+            words = "failed" if status == "failed" else "have not converged"
+            screen.notice(f"{len(names)} of {len(cv.folds)} folds {words}: {', '.join(names)}. The first: {why}")
 
 
 def _show_folds(screen: Screen, cv: CrossValidation) -> None:
