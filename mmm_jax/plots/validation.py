@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.ticker import MaxNLocator
 
 from mmm_jax.fitting.labels import interval
 from mmm_jax.plots import style
@@ -70,7 +71,7 @@ def plot_scores_by_horizon(cv: CrossValidation, *, ax: Axes | None = None, targe
     period = cv.panel.frequency.period
     style.compact_axis(ax, "y")
     ax.set_ylim(bottom=0.0)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     label = target or cv.panel.target_name
     style.dress(ax, title="Error by how far ahead", x=f"{style.sentence(period)}s ahead", y=f"Mean CRPS: {label}")
     style.legend_below(ax)

@@ -6,6 +6,7 @@ Training rows are padded as they were for the fit, so that folds of nearly the s
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -87,7 +88,7 @@ def scored(observed: np.ndarray | None, draws: dict[str, np.ndarray], scale: flo
         **covered,
         "mape": mape(observed, centre)[0],
         "nrmse": nrmse(observed, centre)[0],
-        "bias": (centre - observed).mean(),
+        "bias": (centre - np.asarray(observed)).mean(),
     }
     return {name: float(found[name]) for name in SCORES}
 
@@ -98,7 +99,7 @@ def _ahead(model: MMM, params: Params, key: jax.Array) -> dict[str, Any]:
 
 def _behind(model: MMM, params: Params, key: jax.Array) -> dict[str, Any]:
     # What spend leaves in the padded rows after it is not counted.
-    return {**_ahead(model, params, key), "totals": channel_totals(model, params, model.observed)}
+    return {**_ahead(model, params, key), "totals": channel_totals(model, params, jnp.asarray(model.observed))}
 
 
 def _padded(fit: Fit) -> tuple[MMM, dict[str, np.ndarray]]:
