@@ -13,6 +13,7 @@ from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import MMMError, PanelError
 from mmm_jax.kernels.numerics import Precision, precision_scope
 from mmm_jax.model.build import build_model
+from mmm_jax.model.mmm import MMM
 from mmm_jax.model.spec import ModelSpec
 
 
@@ -34,16 +35,17 @@ def simulated(
     spec: ModelSpec, panel: Panel, scales: Scales, key: jax.Array, numbers: range, precision: Precision
 ) -> list[Simulated]:
     """Truths and targets of the simulations of these numbers; each depends on the key and its own number only."""
-    own = [jax.random.split(jax.random.fold_in(key, number)) for number in numbers]
     with precision_scope(precision):
         model = build_model(spec, replace(panel, target=None), scales)
-        truths = prior_draws(model, jax.numpy.stack([keys[0] for keys in own]))
-        targets = over_draws(outcome, model, truths, each=jax.numpy.stack([keys[1] for keys in own]))["y"]
-    found = {name: np.asarray(values) for name, values in truths.items()}
-    return [
-        Simulated(f"simulation {number}", {name: values[k] for name, values in found.items()}, _sold(panel, targets[k]))
-        for k, number in enumerate(numbers)
-    ]
+        return [_simulated(model, panel, jax.random.fold_in(key, number), f"simulation {number}") for number in numbers]
+
+
+def _simulated(model: MMM, panel: Panel, key: jax.Array, name: str) -> Simulated:
+    # One at a time: a program of another width may round differently, and the targets would depend on the company.
+    keys = jax.random.split(key)
+    truths = prior_draws(model, keys[:1])
+    target = over_draws(outcome, model, truths, each=keys[1:])["y"][0]
+    return Simulated(name, {parameter: np.asarray(values)[0] for parameter, values in truths.items()}, _sold(panel, target))
 
 
 def _sold(panel: Panel, target: np.ndarray) -> Panel | MMMError:

@@ -45,13 +45,13 @@ def test_numbers_do_not_depend_on_how_many_run_at_a_time(calibration, monkeypatc
 
 
 def test_truths_are_the_prior_and_targets_are_its_predictive():
-    """Means of a thousand simulations, in units of the target: `E y = scale * E mu` far above the bound at 0."""
+    """Means of 400 simulations, in units of the target: `E y = scale * E mu` far above the bound at 0."""
     panel, spec = small_market(70), replace(SPEC, likelihood=mj.Normal())
     scales = mj.Scales.from_panel(panel)
-    found = simulated(spec, panel, scales, jax.random.key(1), range(1000), "float32")
+    found = simulated(spec, panel, scales, jax.random.key(1), range(400), "float32")
     intercepts = np.array([one.truth["intercept"] for one in found])
-    assert intercepts.mean() == pytest.approx(0.5, abs=4 * 0.1 / np.sqrt(1000))
-    assert intercepts.std() == pytest.approx(0.1, rel=0.1)
+    assert intercepts.mean() == pytest.approx(0.5, abs=4 * 0.1 / np.sqrt(400))
+    assert intercepts.std() == pytest.approx(0.1, rel=4 / np.sqrt(2 * 400))
     with precision_scope("float32"):
         truths = {name: np.stack([one.truth[name] for one in found]) for name in found[0].truth}
         mean = scales.target * np.asarray(jax.vmap(build_model(spec, panel, scales).mean)(truths))
@@ -158,6 +158,8 @@ def test_settings_out_of_range_are_named():
 
 
 @pytest.mark.slow
+# Some posteriors of extreme truths need more draws for the strict verdict; fits that have not converged are kept.
+@pytest.mark.filterwarnings("ignore:Of 256 fits:mmm_jax.errors.ConvergenceWarning")
 def test_national_fits_are_calibrated():
     """256 fits of 104 weeks and four channels: no quantity is below 0.001 after Bonferroni's correction."""
     panel = mj.synthetic.make_market(seed=2, weeks=104).panel
@@ -166,5 +168,6 @@ def test_national_fits_are_calibrated():
     spec = replace(SPEC, yearly_seasonality=1, priors={**SPEC.priors, "gamma_fourier": dist.Laplace(0.0, 0.05)})
     found = mj.simulate_calibrate(spec, panel, 256, key=4, progress=False)
     assert not found.errors
+    assert not found.autocorrelated
     table = found.p_values()
     assert (len(table) * table["p_value"]).min() >= 0.001
