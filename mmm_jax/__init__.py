@@ -46,3 +46,8 @@ from mmm_jax.model.spec import ModelSpec
 from mmm_jax.planning.allocation import Allocation, Certificate, Comparison
 from mmm_jax.planning.objectives import MeanResponse
 from mmm_jax.planning.optimize import optimize_budget
+from mmm_jax.validation.calibrate import simulate_calibrate
+from mmm_jax.validation.calibration import Calibration
+from mmm_jax.validation.comparison import compare_models
+from mmm_jax.validation.cross_validation import CrossValidation, cross_validate
+from mmm_jax.validation.folds import Fold

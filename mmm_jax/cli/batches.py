@@ -36,7 +36,7 @@ def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path
         config = read_config(config_path, fit_schema())
         spec = read_spec(config)
         panels = {name: _panel(config, data, name, table) for name, table in _tables(data, by)}
-    sampling = _sampling(config)
+    sampling = read_sampling(config)
     with screen.stage("fit"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         batch = fit_batch(panels, spec, store=out, **sampling)
@@ -88,7 +88,12 @@ def _panel(config: Config, data: Path, name: str, table: pd.DataFrame | MMMError
         return error
 
 
-def _sampling(config: Config) -> dict[str, Any]:
+def read_sampling(config: Config) -> dict[str, Any]:
+    """Sampler settings of the configuration, as `fit_batch` takes them.
+
+    Raises:
+        ConfigError: another engine than that of batches.
+    """
     given = dict(config.values.get("sampling", {}))
     if given.pop("engine", "lanes") != "lanes":
         raise config.error("a batch runs on the engine 'lanes' only.", "sampling", "engine")

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mmm_jax.cli import batch, demo, fit, optimize, predict
+from mmm_jax.cli import batch, demo, fit, optimize, predict, validate
 from mmm_jax.errors import MMMError, SamplingError
 
 FAILURE, BAD_INPUT = 1, 2
@@ -25,6 +25,7 @@ your own:
 \b
   mmm-jax fit --data sales.csv --config fit.yaml --out results
   mmm-jax batch --data markets/ --config fit.yaml --out fits
+  mmm-jax validate --data sales.csv --config fit.yaml --out checks
   mmm-jax predict --fit results/fit.zarr --data next.csv \\
           --config fit.yaml --out forecast.csv
   mmm-jax optimize --fit results/fit.zarr --config plan.yaml --out plan.json
@@ -41,6 +42,7 @@ for command, example in (
     (demo.demo, demo.EXAMPLE),
     (fit.fit, fit.EXAMPLE),
     (batch.batch, batch.EXAMPLE),
+    (validate.validate, validate.EXAMPLE),
     (predict.predict, predict.EXAMPLE),
     (optimize.optimize, optimize.EXAMPLE),
 ):

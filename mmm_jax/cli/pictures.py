@@ -1,4 +1,4 @@
-"""The pictures that `fit` and `optimize` write, one PNG file per question."""
+"""The pictures that `fit`, `optimize` and `validate` write, one PNG file per question."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ import xarray as xr
 
 from mmm_jax.cli.results import Results
 from mmm_jax.planning.allocation import Allocation, Comparison
+from mmm_jax.validation.cross_validation import CrossValidation
 
 Picture = Callable[[], Any]
 """Draws one picture and returns its axes."""
@@ -54,6 +55,17 @@ def save_plan_pictures(
     pictures: dict[str, Picture] = {
         "plan": lambda: plots.plot_plan(plan, reference, reference_name=reference_name),
         "improvement": lambda: plots.plot_improvement(comparison, target=target),
+    }
+    return _save(pictures, folder)
+
+
+def save_validation_pictures(cv: CrossValidation, folder: Path) -> list[Path]:
+    """Forecasts of the folds, their errors by horizon, and returns fold by fold."""
+    plots, target = _plots(), cv.panel.target_name
+    pictures: dict[str, Picture] = {
+        "folds": lambda: plots.plot_folds(cv),
+        "scores_by_horizon": lambda: plots.plot_scores_by_horizon(cv),
+        "roas_by_fold": lambda: plots.plot_stability(cv.roas(), y=f"Return on spend ({target} per currency)"),
     }
     return _save(pictures, folder)
 

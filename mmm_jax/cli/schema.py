@@ -14,6 +14,7 @@ from mmm_jax.model.components import ADSTOCKS, SATURATIONS, TRENDS
 from mmm_jax.model.likelihoods import LIKELIHOODS
 from mmm_jax.model.priors import FAMILIES, SpendShare
 from mmm_jax.model.spec import SCHEMA_VERSION
+from mmm_jax.validation.folds import Window
 
 Schema = dict[str, Any]
 
@@ -31,8 +32,8 @@ _TYPES: dict[Any, Schema] = {int: {"type": "integer"}, float: _NUMBER, bool: _BO
 
 
 def fit_schema() -> Schema:
-    """Schema of the file that `mmm-jax fit` and `mmm-jax predict` read."""
-    properties = {"data": _data(), "model": _model(), "sampling": _sampling()}
+    """Schema of the file that `mmm-jax fit`, `batch`, `predict` and `validate` read."""
+    properties = {"data": _data(), "model": _model(), "sampling": _sampling(), "validation": _validation()}
     return {"$schema": DIALECT, "title": "mmm-jax fit", **_keys(properties, required=["data"])}
 
 
@@ -97,6 +98,11 @@ def _sampling() -> Schema:
         "precision": {"enum": list(get_args(Precision))},
     }
     return _keys(properties)
+
+
+def _validation() -> Schema:
+    counts = {name: _count(1) for name in ("initial", "horizon", "step")}
+    return _keys({**counts, "window": {"enum": list(get_args(Window))}})
 
 
 def _part(kinds: Iterable[type]) -> Schema:

@@ -11,23 +11,28 @@ from mmm_jax.plots.parameters import plot_prior_posterior
 from mmm_jax.plots.plan import plot_improvement, plot_plan
 from mmm_jax.plots.predictive import plot_forecast, plot_predictive, plot_residuals
 from mmm_jax.plots.returns import plot_roas, plot_share_against_roas
+from mmm_jax.plots.validation import plot_folds, plot_ranks, plot_scores_by_horizon, plot_stability
 from mmm_jax.plots.waterfall import plot_waterfall
 
 __all__ = [
     "plot_contribution_shares",
     "plot_contributions",
+    "plot_folds",
     "plot_forecast",
     "plot_improvement",
     "plot_plan",
     "plot_predictive",
     "plot_prior_posterior",
+    "plot_ranks",
     "plot_residuals",
     "plot_response_curves",
     "plot_roas",
     "plot_saturation_curves",
+    "plot_scores_by_horizon",
     "plot_share_against_roas",
     "plot_spend_against_target",
     "plot_spend_shares",
+    "plot_stability",
     "plot_target",
     "plot_waterfall",
 ]
