@@ -1,7 +1,10 @@
 """The model's log density as a sampler wants it: on a flat vector, with model and charts as data."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -47,3 +50,22 @@ def flat_log_density(flat: Float[Array, " flat"], target: Target) -> Float[Array
     """Log density of the flat vector: the model's at the constrained parameters, and the Jacobian's log determinant."""
     params, log_prior = standardized(flat, target.model.priors, target.charts)
     return log_prior + target.model.log_likelihood(params).sum()
+
+
+def padding_log_density(target: Target, active: np.ndarray) -> float:
+    """What the padded coordinates, which stay at 0, add to the log density of a flat vector: no part of any evidence.
+
+    Args:
+        target: of one fit, padded.
+        active: 1 for the coordinates that are real, 0 for padding, shape (flat,).
+    """
+    return float(_padding_log_density(target.model.priors, target.charts, active))
+
+
+@jax.jit
+def _padding_log_density(priors: Mapping[str, Any], charts: Mapping[str, AbstractChart], active: Array) -> Array:
+    densities = []
+    for name in sorted(charts):
+        params, log_derivative = charts[name](jnp.zeros(charts[name].shape))
+        densities.append(jnp.ravel(priors[name].log_prob(params) + log_derivative))
+    return jnp.sum(jnp.concatenate(densities) * (1.0 - active))
