@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array
 
 from mmm_jax.errors import SamplingError, SpecError
-from mmm_jax.inference.approximate import Approximated, Group, Proposals, approximate_many, padding_log_density
+from mmm_jax.inference.approximate import Approximated, Group, Proposals, approximate_many, defended, padding_log_density
 from mmm_jax.inference.metric import AbstractWhitening
 from mmm_jax.inference.programs import compiled, linear_algebra
 from mmm_jax.inference.samples import LogDensity, Progress, SamplerSettings
@@ -122,8 +122,8 @@ def _fitted(log_density: LogDensity, svi: SVI, count: int, group: Group) -> tupl
     # A step whose bound is not finite is not taken.
     state, losses = jax.lax.scan(lambda state, _: engine.stable_update(state), engine.init(key_fit), length=svi.num_steps)
     found: Any = guide.get_posterior(engine.get_params(state)).to_event()
-    u = found.sample(key_draw, (count,))
-    return u, found.log_prob(u), -losses
+    draw = lambda key, count: found.sample(key, (count,))  # noqa: E731
+    return *defended(key_draw, count, group.active, draw, found.log_prob), -losses
 
 
 def _model(log_density: LogDensity, group: Group) -> None:
