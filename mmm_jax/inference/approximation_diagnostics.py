@@ -115,16 +115,19 @@ class ApproximationDiagnostics:
         return [text for wrong, text in checks if wrong]
 
     @property
-    def verdict(self) -> str:
-        """What may be believed, in words."""
-        if self.converged:
-            return f"k-hat is {self.pareto_k:.2f}, below {self.k_limit:.2f}: means and intervals can be believed"
-        return "means and intervals are not to be believed"
+    def notice(self) -> str:
+        """What the draws are, and what may be believed of them, in words."""
+        text = f"the draws are a quick look by {self.engine!r}, not a sample of the posterior"
+        if not self.converged:
+            return f"{text}, and their means and intervals are not to be believed."
+        return (
+            f"{text}. k-hat is {self.pareto_k:.2f} (below {self.k_limit:.2f}), so that means and intervals can be believed "
+            "for a first look; it cannot see what no proposal reached. Sample what you decide by."
+        )
 
     def warn(self) -> None:
         """Issue one `ApproximationWarning` in every case, and one `ConvergenceWarning` if there are problems."""
-        text = f"The draws are a quick look by {self.engine!r}, not a sample of the posterior; {self.verdict}."
-        warnings.warn(text, ApproximationWarning, stacklevel=3)
+        warnings.warn(self.notice[0].upper() + self.notice[1:], ApproximationWarning, stacklevel=3)
         if self.problems:
             warnings.warn("The approximation does not hold. " + " ".join(self.problems), ConvergenceWarning, stacklevel=3)
 

@@ -6,12 +6,12 @@ led astray by what it remembers of another region.
 """
 
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from mmm_jax.inference.laplace import Laplace, laplace
 from mmm_jax.inference.metric import DENSE_UP_TO
@@ -62,56 +62,61 @@ def _program(log_density: LogDensity) -> Any:
     return jax.jit(jax.vmap(partial(_one_fit, log_density)))
 
 
+class _Search(NamedTuple):
+    """A point, slope and curvature of the loss there, and whether it is the last one."""
+
+    flat: Float[Array, " flat"]
+    gradient: Float[Array, " flat"]
+    values: Float[Array, " flat"]
+    vectors: Float[Array, "flat flat_"]
+    finished: Bool[Array, ""]
+    count: Int[Array, ""]
+
+
 def _one_fit(log_density: LogDensity, data: Any, active: Array) -> tuple[Array, Array, Array, Array]:
     def loss(flat: Array) -> Array:
         # The padding's own density, such as its prior's, must not draw it away from 0.
-        value = -log_density(flat * active, data)
-        return jnp.where(jnp.isfinite(value), value, jnp.inf)
+        return -log_density(flat * active, data)
 
-    slope = jax.grad(lambda flat: -log_density(flat * active, data))
-
-    def unfinished(carry: tuple[Array, Array, Array, Array]) -> Array:
-        _, gradient, improved, count = carry
-        return improved & (jnp.max(jnp.abs(gradient)) > _GOAL) & (count < _MAX_ITERATIONS)
-
-    def body(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        flat, gradient, _, count = carry
-        moved, improved = _stepped(loss, slope, flat, gradient, active)
-        return moved, slope(moved), improved, count + 1
-
-    start = jnp.zeros_like(active)
-    first = (start, slope(start), jnp.isfinite(loss(start)), jnp.zeros((), int))
-    mode, gradient, _, count = jax.lax.while_loop(unfinished, body, first)
-    values, vectors = _curvatures(slope, mode, active)
-    clipped = jnp.clip(values, _LEAST_CURVATURE, _LARGEST_CURVATURE)
+    nothing = jnp.zeros_like(active)
+    square = jnp.diag(nothing)
+    start = _Search(nothing, nothing, nothing, square, jnp.zeros((), bool), jnp.zeros((), int))
+    end = jax.lax.while_loop(lambda search: ~search.finished, lambda search: _advanced(loss, search, active), start)
+    clipped = jnp.clip(end.values, _LEAST_CURVATURE, _LARGEST_CURVATURE)
     # Eigenvectors of equal eigenvalues may mix padding with coordinates that move: taken apart again.
-    covariance = (vectors / clipped) @ vectors.T * (active[:, None] * active) + jnp.diag(1.0 - active)
+    covariance = (end.vectors / clipped) @ end.vectors.T * (active[:, None] * active) + jnp.diag(1.0 - active)
     factor = jnp.linalg.cholesky(covariance)
-    finite = jnp.isfinite(loss(mode)) & jnp.isfinite(mode).all() & jnp.isfinite(factor).all()
-    return mode, factor, (jnp.max(jnp.abs(gradient)) < _TOLERANCE) & finite, count
+    finite = jnp.isfinite(end.flat).all() & jnp.isfinite(factor).all() & jnp.isfinite(end.gradient).all()
+    # The gradient vanishes at a saddle as well.
+    peak = (jnp.max(jnp.abs(end.gradient)) < _TOLERANCE) & (jnp.min(end.values) > 0)
+    return end.flat, factor, peak & finite, end.count
 
 
-def _stepped(
-    loss: Any, slope: Any, flat: Float[Array, " flat"], gradient: Float[Array, " flat"], active: Float[Array, " flat"]
-) -> tuple[Float[Array, " flat"], Bool[Array, ""]]:
-    """The best of the damped steps, and whether it is better than none."""
-    values, vectors = _curvatures(slope, flat, active)
+def _advanced(loss: Any, search: _Search, active: Float[Array, " flat"]) -> _Search:
+    """One step, the best of the damped ones; the last one stays where it is, to know the curvature there."""
+    flat = search.flat
+    gradient, values, vectors = _local(loss, flat, active)
     # Where the density curves the wrong way, the step leads away from the saddle, not into it.
     curvatures = jnp.maximum(jnp.abs(values), _LEAST_CURVATURE) + jnp.asarray(_DAMPINGS)[:, None]
-    steps = -(vectors.T @ gradient / curvatures) @ vectors.T
-    losses = jax.vmap(loss)(flat + steps * active)
-    best = jnp.argmin(losses)
-    improved = losses[best] < loss(flat)
-    return jnp.where(improved, flat + steps[best] * active, flat), improved
+    steps = -(vectors.T @ gradient / curvatures) @ vectors.T * active
+    losses = jax.vmap(loss)(jnp.concatenate([flat[None], flat + steps]))
+    losses = jnp.where(jnp.isfinite(losses), losses, jnp.inf)
+    best = jnp.argmin(losses[1:])
+    better = losses[1 + best] < losses[0]
+    onwards = better & (jnp.max(jnp.abs(gradient)) > _GOAL) & (search.count < _MAX_ITERATIONS)
+    moved = jnp.where(onwards, flat + steps[best], flat)
+    return _Search(moved, gradient, values, vectors, ~onwards, search.count + 1)
 
 
-def _curvatures(slope: Any, flat: Float[Array, " flat"], active: Float[Array, " flat"]) -> tuple[Array, Array]:
-    """Eigenvalues and eigenvectors of the Hessian of the loss; those of the padding are 1."""
+def _local(loss: Any, flat: Float[Array, " flat"], active: Float[Array, " flat"]) -> tuple[Array, Array, Array]:
+    """Gradient of the loss, eigenvalues and eigenvectors of its Hessian; the padding's eigenvalues are 1."""
     step = _DIFFERENCE * jnp.eye(flat.shape[0])
-    gradients = jax.vmap(slope)
-    hessian = (gradients(flat + step) - gradients(flat - step)) / (2.0 * _DIFFERENCE)
+    # All points at once, as lanes: one program for the gradient, not three.
+    gradients = jax.vmap(jax.grad(loss))(jnp.concatenate([flat[None], flat + step, flat - step]))
+    gradient, ahead, behind = jnp.split(gradients, [1, 1 + len(flat)])
+    hessian = (ahead - behind) / (2.0 * _DIFFERENCE)
     symmetric = 0.5 * (hessian + hessian.T) * (active[:, None] * active) + jnp.diag(1.0 - active)
-    return jnp.linalg.eigh(symmetric)
+    return gradient[0], *jnp.linalg.eigh(symmetric)
 
 
 def _widened(values: Any) -> Array:
