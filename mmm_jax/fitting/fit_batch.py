@@ -82,7 +82,13 @@ class Batch(Mapping[str, Fit]):
     def summary(self) -> Any:
         """Table with one row per fit: status, convergence, error (pandas).
 
-        Quick looks have `pareto_k`, `log_evidence` and `log_evidence_error` as well.
+        Quick looks have `pareto_k`, `log_evidence` and `log_evidence_error` as well, by which specs of one panel are
+        screened before a few of them are sampled. Differences of less than some errors, or between specs with other priors
+        on what they share, say nothing:
+
+            looks = mj.fit_batch(dict.fromkeys(specs, panel), specs, engine="laplace").summary()
+            best = looks.sort_values("log_evidence", ascending=False).index[:5]
+            fits = mj.fit_batch(dict.fromkeys(best, panel), {name: specs[name] for name in best})
         """
         entries = self.entries.values()
         quick = any("pareto_k" in (entry.diagnostics or {}) for entry in entries)

@@ -27,7 +27,7 @@ from mmm_jax.inference.samples import LogDensity, Progress, SamplerSettings
 
 _PROPOSALS_PER_DRAW, _LEAST_PROPOSALS = 4, 1000
 
-_FREEDOM = 3.0
+_FREEDOM = 3
 """Degrees of freedom of the proposals that reach far."""
 
 _AT_ONCE = 64
@@ -268,7 +268,9 @@ def defended(
     key_own, key_normal, key_width = jax.random.split(key, 3)
     half = count // 2
     normal = jax.random.normal(key_normal, (count - half, len(active)), jnp.float32)
-    width = jnp.sqrt(_FREEDOM / jax.random.chisquare(key_width, _FREEDOM, (count - half, 1), jnp.float32))
+    # A chi-squared variable as what it is: its own sampler takes long to compile.
+    squares = jax.random.normal(key_width, (count - half, _FREEDOM), jnp.float32) ** 2
+    width = jnp.sqrt(_FREEDOM / squares.sum(axis=1, keepdims=True))
     wide = normal * jnp.where(active > 0, width, 1.0)
     u = jnp.concatenate([draw(key_own, half).astype(active.dtype), wide.astype(active.dtype)])
     shares = jnp.log(jnp.asarray([half, count - half]) / count).astype(active.dtype)

@@ -90,15 +90,16 @@ class ApproximationDiagnostics:
     def problems(self) -> list[str]:
         """What is wrong and what to do, one sentence each; empty if all is well."""
         least, believed = MIN_ESS_PER_CHAIN * self.num_chains, self.pareto_k < self.k_limit
+        lost = self.pareto_k == math.inf and not self.arrived
         sample = "Sample it instead: engine='lanes'."
         checks = [
             (
-                not self.arrived and not believed,
+                lost,
                 f"The search for the mode did not arrive ({self.start}), so that there is nothing to build on. {sample}",
             ),
             (
                 # NaN must count as a problem.
-                not believed and math.isfinite(self.pareto_k),
+                not believed and not lost,
                 f"k-hat is {self.pareto_k:.2f} (below {self.k_limit:.2f}): the approximation misses part of the posterior, "
                 f"and its weights cannot make up for it. {sample}",
             ),

@@ -123,11 +123,13 @@ def generalized_pareto(excess: Float[np.ndarray, "fit tail"]) -> tuple[np.ndarra
         Zhang and Stephens (2009), A new and efficient estimation method for the generalized Pareto distribution.
     """
     count = excess.shape[1]
-    largest, quartile = excess[:, -1:], excess[:, int(count / 4 + 0.5) - 1, None]
+    constant = excess[:, -1] == 0
     known = (excess > 0).sum(axis=1) >= _LEAST_TAIL
+    # Rows that say nothing are filled with any that do.
+    excess = np.where((known & ~constant)[:, None], excess, np.arange(1.0, count + 1.0))
+    largest, quartile = excess[:, -1:], excess[:, int(count / 4 + 0.5) - 1, None]
     # Ties at the cut have no excess, so that the quartile may be 0.
-    quartile = np.where(quartile > 0, quartile, np.where(largest > 0, 1e-3 * largest, 1.0))
-    largest = np.where(largest > 0, largest, 1.0)
+    quartile = np.where(quartile > 0, quartile, 1e-3 * largest)
     size = 30 + int(math.sqrt(count))
     grid = 1.0 / largest + (1.0 - np.sqrt(size / (np.arange(1, size + 1) - 0.5))) / (3.0 * quartile)
     shapes = _shape_of(grid, excess)
@@ -137,7 +139,6 @@ def generalized_pareto(excess: Float[np.ndarray, "fit tail"]) -> tuple[np.ndarra
     shape = _shape_of(best, excess)[:, 0]
     scale = -shape / best[:, 0]
     drawn = (count * shape + _PRIOR_COUNT * _PRIOR_SHAPE) / (count + _PRIOR_COUNT)
-    constant = excess[:, -1] == 0
     return np.where(constant, 0.0, np.where(known, drawn, np.inf)), np.where(constant | ~known, 0.0, scale)
 
 

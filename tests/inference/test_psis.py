@@ -10,7 +10,7 @@ from mmm_jax.inference.psis import generalized_pareto, k_threshold, psis, tail_l
 
 
 def _arviz(log_ratios):
-    """Normalised log weights and k-hat of one row by ArviZ, whichever version there is."""
+    """Normalised log weights and k-hat of one row by ArviZ; versions agree where the tail's length is a whole number."""
     with warnings.catch_warnings():
         # ArviZ 0.23 announces its 1.0 on import.
         warnings.simplefilter("ignore", FutureWarning)
@@ -20,7 +20,8 @@ def _arviz(log_ratios):
     else:
         from arviz_stats.base import array_stats
 
-        smooth, shape = array_stats.psislw(log_ratios)
+        # It takes the log likelihoods that are left out, the negative of log ratios.
+        smooth, shape = array_stats.psislw(-log_ratios)
     smooth = np.asarray(smooth)
     return smooth - logsumexp(smooth), float(shape)
 
@@ -31,7 +32,7 @@ def _pareto(shape, size, seed=0):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("draws", [100, 1000, 8000])
+@pytest.mark.parametrize("draws", [100, 900, 8100])
 def test_weights_are_those_of_arviz(draws):
     rows = np.stack([_pareto(shape, draws, seed) for seed, shape in enumerate([0.2, 0.6, 1.1])])
     rows = np.concatenate([rows, np.random.default_rng(9).normal(0.0, 2.0, (1, draws)) - 300.0])
@@ -47,7 +48,7 @@ def test_k_is_the_tails_shape(shape):
     found = psis(_pareto(shape, (60, 10_000))).pareto_k
     # Three hundred ratios tell the shape to about 0.07, drawn a little towards a half; sixty rows average that out.
     assert found.mean() == pytest.approx((300 * shape + 5) / 310, abs=0.03)
-    assert found.std() < 0.12
+    assert found.std() < 1.5 * (1 + shape) / np.sqrt(300)
 
 
 def test_the_fit_recovers_shape_and_scale():
