@@ -5,6 +5,7 @@ from mmm_jax.data import datasets, synthetic
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import (
+    ApproximationWarning,
     BatchError,
     ConfigError,
     ConvergenceWarning,
@@ -24,6 +25,7 @@ from mmm_jax.fitting.fit_batch import Batch, fit_batch
 from mmm_jax.fitting.labels import interval
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.prior import sample_prior
+from mmm_jax.inference.svi import SVI
 from mmm_jax.model.components import (
     BinomialAdstock,
     DelayedAdstock,

@@ -14,7 +14,8 @@ MMMError
 └── DatasetError          a public data set cannot be had
 
 MMMWarning
-└── ConvergenceWarning    the draws should not be trusted yet
+├── ConvergenceWarning    the draws should not be trusted yet
+└── ApproximationWarning  the draws are those of an approximation; says whether to believe it
 ```
 
 `MMMError` derives from `ValueError`: each of these says that something handed in was not usable.
@@ -71,3 +72,7 @@ class MMMWarning(UserWarning):
 
 class ConvergenceWarning(MMMWarning):
     """The sampler's diagnostics say that the draws should not be trusted yet."""
+
+
+class ApproximationWarning(MMMWarning):
+    """The draws are a quick look by an approximation, not a sample of the posterior; says whether to believe them."""

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,8 @@ from mmm_jax.cli.table import read_panel, read_roles, read_table, split_panel
 from mmm_jax.cli.validation import read_config
 from mmm_jax.cli.words import did_you_mean
 from mmm_jax.data.panel import Panel
-from mmm_jax.errors import BatchError, ConfigError, ConvergenceWarning, MMMError, PanelError
+from mmm_jax.errors import ApproximationWarning, BatchError, ConfigError, ConvergenceWarning, MMMError, PanelError
+from mmm_jax.fitting.engines import BatchEngine
 from mmm_jax.fitting.fit_batch import Batch, fit_batch
 
 _SHOWN = 10
@@ -39,8 +40,11 @@ def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path
     sampling = read_sampling(config)
     with screen.stage("fit"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", ApproximationWarning)
         batch = fit_batch(panels, spec, store=out, **sampling)
     _show(screen, batch, out)
+    if sampling.get("engine", "lanes") != "lanes":
+        screen.notice(f"the fits are quick looks by {sampling['engine']!r}, not samples of the posteriors.")
     if all(status == "failed" for status in batch.status.values()):
         raise BatchError(f"All {len(batch)} fits failed. The first: {next(iter(batch.errors.values()))}")
     fits = {name: {"status": entry.status, "error": entry.error, "diagnostics": entry.diagnostics}
@@ -95,8 +99,9 @@ def read_sampling(config: Config) -> dict[str, Any]:
         ConfigError: another engine than that of batches.
     """
     given = dict(config.values.get("sampling", {}))
-    if given.pop("engine", "lanes") != "lanes":
-        raise config.error("a batch runs on the engine 'lanes' only.", "sampling", "engine")
+    if given.get("engine", "lanes") not in get_args(BatchEngine):
+        known = ", ".join(get_args(BatchEngine))
+        raise config.error(f"a batch has the engines {known} only, not {given['engine']!r}.", "sampling", "engine")
     return given
 
 

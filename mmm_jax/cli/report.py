@@ -4,7 +4,10 @@ from mmm_jax.cli.results import PROB, Intervals, Results, by_channel
 from mmm_jax.cli.screen import Screen, amount, percent, span
 from mmm_jax.cli.words import counted
 from mmm_jax.data.panel import Panel
+from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
 from mmm_jax.inference.diagnostics import Diagnostics
+
+AnyDiagnostics = Diagnostics | ApproximationDiagnostics
 
 INTERVAL = f"{PROB:.0%} interval"
 
@@ -17,8 +20,11 @@ def say_rows(screen: Screen, panel: Panel, test: Panel | None) -> None:
     screen.say(f"{columns}, target {panel.target_name!r}.")
 
 
-def say_verdict(screen: Screen, diagnostics: Diagnostics) -> None:
+def say_verdict(screen: Screen, diagnostics: AnyDiagnostics) -> None:
     """Whether the draws can be trusted; loud if not."""
+    if isinstance(diagnostics, ApproximationDiagnostics):
+        _say_quick_look(screen, diagnostics)
+        return
     found = diagnostics
     draws = f"{found.num_chains} chains of {found.num_samples} draws"
     checks = (
@@ -33,9 +39,21 @@ def say_verdict(screen: Screen, diagnostics: Diagnostics) -> None:
     notice_problems(screen, diagnostics)
 
 
-def notice_problems(screen: Screen, diagnostics: Diagnostics) -> None:
-    """What is wrong with the draws and what to do, on standard error."""
-    if not diagnostics.converged:
+def _say_quick_look(screen: Screen, found: ApproximationDiagnostics) -> None:
+    draws = f"{found.num_chains * found.num_samples:,} draws out of {found.num_proposals:,} proposals"
+    numbers = f"k-hat {found.pareto_k:.2f} (below {found.k_limit:.2f}), effective sample size {found.importance_ess:,.0f}"
+    evidence = f"log evidence {found.log_evidence:.1f} +- {found.log_evidence_error:.1f}"
+    screen.say()
+    words, style = ("Quick look", "yellow") if found.converged else ("Quick look, NOT TO BE BELIEVED", "bold red")
+    screen.say(f"{words} by {found.engine}: {draws}, {numbers}, {evidence}.", style=style)
+    notice_problems(screen, found)
+
+
+def notice_problems(screen: Screen, diagnostics: AnyDiagnostics) -> None:
+    """What is wrong with the draws and what to do, on standard error; a quick look is always said to be one."""
+    if isinstance(diagnostics, ApproximationDiagnostics):
+        screen.notice(" ".join([diagnostics.notice, *diagnostics.problems]))
+    elif not diagnostics.converged:
         screen.notice("the fit has not converged, so do not use its numbers yet. " + " ".join(diagnostics.problems))
 
 

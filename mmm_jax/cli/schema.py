@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any, get_args
 
-from mmm_jax.fitting.fit import Engine
+from mmm_jax.fitting.engines import Engine
 from mmm_jax.kernels.numerics import Precision
 from mmm_jax.model.components import ADSTOCKS, SATURATIONS, TRENDS
 from mmm_jax.model.likelihoods import LIKELIHOODS

@@ -14,7 +14,7 @@ from mmm_jax.cli.screen import Screen, write_json
 from mmm_jax.cli.table import read_panel, read_roles, read_table, split_panel
 from mmm_jax.cli.validation import read_config
 from mmm_jax.data.panel import Panel
-from mmm_jax.errors import ConvergenceWarning
+from mmm_jax.errors import ApproximationWarning, ConvergenceWarning
 from mmm_jax.fitting.fit import fit as fit_model
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.model.spec import ModelSpec
@@ -49,9 +49,10 @@ def read_inputs(config_path: Path, data_path: Path, screen: Screen) -> Inputs:
 
 
 def sample(inputs: Inputs, screen: Screen) -> Fit:
-    """The fit. Whether it converged is said on the screen, not as a Python warning."""
+    """The fit. Whether it converged or can be believed is said on the screen, not as a Python warning."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        for kind in (ConvergenceWarning, ApproximationWarning):
+            warnings.simplefilter("ignore", kind)
         fit = fit_model(inputs.train, inputs.spec, **inputs.config.values.get("sampling", {}))
     seconds = fit.diagnostics.wall_seconds
     known = {name: seconds[name] for name in ("compile", "sample")}

@@ -20,7 +20,7 @@ from mmm_jax.errors import StoreError
 from mmm_jax.fitting import store
 from mmm_jax.fitting.jobs import Outcome, Request
 from mmm_jax.fitting.posterior import Fit
-from mmm_jax.inference.diagnostics import Diagnostics
+from mmm_jax.inference.approximation_diagnostics import diagnostics_from_dict
 
 FORMAT, FORMAT_VERSION = "mmm_jax.batch", 1
 _MANIFEST, _RESULTS, _FITS, _LOCK = "manifest.json", "results.jsonl", "fits", ".lock"
@@ -242,6 +242,6 @@ def _read_fit(place: Path) -> Fit:
         scales=store.scales_from(attributes),
         draws=draws,
         sample_stats=stats,
-        diagnostics=Diagnostics.from_dict(json.loads(attributes["diagnostics"])),
+        diagnostics=diagnostics_from_dict(json.loads(attributes["diagnostics"])),
         precision=attributes["precision"],
     )

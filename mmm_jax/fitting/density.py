@@ -8,6 +8,7 @@ So the flat vector holds that mean, the level, in the intercept's place: a shear
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -92,3 +93,22 @@ def _leveling(model: MMM, intercept: AbstractChart) -> Float[Array, " time"]:
     variance = (observed * (outcome - observed @ outcome / rows) ** 2).sum() / rows
     slope = jnp.exp(intercept(jnp.zeros(()))[1])
     return observed / rows / slope / (1.0 + variance / (rows * slope**2))
+
+
+def padding_log_density(target: Target, active: np.ndarray) -> float:
+    """What the padded coordinates, which stay at 0, add to the log density of a flat vector: no part of any evidence.
+
+    Args:
+        target: of one fit, padded.
+        active: 1 for the coordinates that are real, 0 for padding, shape (flat,).
+    """
+    return float(_padding_log_density(target.model, target.charts, active))
+
+
+@jax.jit
+def _padding_log_density(model: MMM, charts: Mapping[str, AbstractChart], active: Array) -> Array:
+    priors, densities = model.priors, []
+    for name in sorted(charts):
+        params, log_derivative = charts[name](jnp.zeros(charts[name].shape))
+        densities.append(jnp.ravel(priors[name].log_prob(params) + log_derivative))
+    return jnp.sum(jnp.concatenate(densities) * (1.0 - active))

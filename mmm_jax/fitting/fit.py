@@ -1,30 +1,28 @@
 """The verb `fit`: from a panel and a spec to draws that say whether they can be trusted."""
 
 import time
-from typing import Literal, get_args
 
 import jax
+import jax.numpy as jnp
 
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
-from mmm_jax.errors import PanelError, SpecError
-from mmm_jax.fitting.density import Target, flat_log_density, padded_target, target_of
+from mmm_jax.errors import MMMError, PanelError
+from mmm_jax.fitting.density import Target, flat_log_density, padded_target, padding_log_density, target_of
 from mmm_jax.fitting.draws import constrained_draws
+from mmm_jax.fitting.engines import ChosenEngine, Engine, chosen_engine, diagnosed
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import progress_bar
 from mmm_jax.fitting.settings import check_precision, checked_settings
 from mmm_jax.inference import lanes, numpyro_nuts
-from mmm_jax.inference.diagnostics import diagnose
+from mmm_jax.inference.approximate import Approximated
 from mmm_jax.inference.samples import Progress, SamplerSettings, Samples
+from mmm_jax.inference.svi import SVI
 from mmm_jax.inference.transforms import flat_size
 from mmm_jax.kernels.numerics import Precision, precision_scope
 from mmm_jax.model.build import build_model, scalar_names
 from mmm_jax.model.spec import ModelSpec
-
-Engine = Literal["lanes", "numpyro"]
-_WARMUP = {"lanes": 300, "numpyro": 1000}
-"""Whitened coordinates need fewer draws to adapt than a metric that starts from nothing."""
 
 
 def fit(
@@ -37,7 +35,7 @@ def fit(
     num_samples: int = 1000,
     target_accept: float = 0.9,
     max_tree_depth: int = 10,
-    engine: Engine = "lanes",
+    engine: Engine | SVI = "lanes",
     precision: Precision = "float32",
     scales: Scales | None = None,
     progress: bool = True,
@@ -53,7 +51,10 @@ def fit(
         num_samples: draws kept per chain.
         target_accept: mean acceptance that the step size aims at.
         max_tree_depth: a trajectory has at most `2**max_tree_depth - 1` leapfrogs.
-        engine: `lanes`, this project's own no-U-turn sampler in whitened coordinates, or `numpyro`, the reference.
+        engine: `lanes`, this project's own no-U-turn sampler in whitened coordinates, or `numpyro`, the reference. For a
+            quick look instead of a sample, `laplace`, the normal approximation at the mode, or `svi`, a variational one
+            (short for `SVI()`): both resample their draws by Pareto-smoothed importance weights, have no warm-up, and say
+            how far they can be believed.
         precision: of all numbers, here and in everything computed from the fit.
         scales: an earlier fit's scales, so that the priors mean the same as there.
         progress: draw a progress bar if standard error is a terminal.
@@ -65,20 +66,19 @@ def fit(
 
     Warns:
         ConvergenceWarning: the draws should not be trusted yet; says why and what to do.
+        ApproximationWarning: the draws are a quick look; says whether to believe it.
     """
     began = time.perf_counter()
     if panel.target is None:
         raise PanelError("A panel without a target cannot be fitted. Give `target=` to `Panel.from_frame`.")
-    _check_engine(engine)
+    chosen_by = chosen_engine(engine)
     check_precision(precision)
-    settings = checked_settings(
-        num_chains, _WARMUP[engine] if num_warmup is None else num_warmup, num_samples, target_accept, max_tree_depth
-    )
+    settings = checked_settings(num_chains, chosen_by.warmup(num_warmup), num_samples, target_accept, max_tree_depth)
     chosen = scales or Scales.from_panel(panel, standardize_controls=spec.standardize_controls)
     with precision_scope(precision), progress_bar(progress, f"Sampling {num_chains} chains") as report:
-        samples, target = _sampled(spec, panel, chosen, engine, as_key(key), settings, report)
+        samples, target, constant = _sampled(spec, panel, chosen, chosen_by, as_key(key), settings, report)
         draws = constrained_draws(samples.positions, target, spec, panel)
-    diagnostics = diagnose(draws, samples, settings, engine, scalar_names(spec, panel))
+    diagnostics = diagnosed(draws, samples, settings, chosen_by, scalar_names(spec, panel), constant)
     diagnostics.wall_seconds["total"] = time.perf_counter() - began
     diagnostics.warn()
     return Fit(spec, panel, chosen, draws, samples.stats, diagnostics, precision)
@@ -88,21 +88,23 @@ def _sampled(
     spec: ModelSpec,
     panel: Panel,
     scales: Scales,
-    engine: Engine,
+    engine: ChosenEngine,
     key: jax.Array,
     settings: SamplerSettings,
     report: Progress | None,
-) -> tuple[Samples, Target]:
-    if engine == "numpyro":
+) -> tuple[Samples | Approximated, Target, float]:
+    """What the engine returned, what its flat vectors mean, and the log density of their padding."""
+    if engine.name == "numpyro":
         target = target_of(build_model(spec, panel, scales))
         size = flat_size(target.charts)
-        return numpyro_nuts.sample(flat_log_density, target, size, key, settings, progress=report), target
+        return numpyro_nuts.sample(flat_log_density, target, size, key, settings, progress=report), target, 0.0
     # Padded as in a batch, so that both run the same program and give the same numbers.
     target, active = padded_target(spec, panel, scales)
-    found = lanes.sample(flat_log_density, target, len(active), key, settings, active=active, progress=report)
-    return found, target
-
-
-def _check_engine(engine: str) -> None:
-    if engine not in get_args(Engine):
-        raise SpecError(f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}.")
+    if engine.name == "lanes":
+        found = lanes.sample(flat_log_density, target, len(active), key, settings, active=active, progress=report)
+        return found, target, 0.0
+    data = jax.tree.map(lambda values: jnp.asarray(values)[None], target)
+    (found,) = engine.sample_many(flat_log_density, data, key[None], settings, active[None], progress=report)
+    if isinstance(found, MMMError):
+        raise found
+    return found, target, padding_log_density(target, active)

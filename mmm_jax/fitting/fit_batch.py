@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -14,20 +14,27 @@ import xarray as xr
 
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
-from mmm_jax.errors import BatchError, ConvergenceWarning, MMMError, SpecError, StoreError
+from mmm_jax.errors import ApproximationWarning, BatchError, ConvergenceWarning, MMMError, SpecError, StoreError
 from mmm_jax.fitting.batch_store import BatchStore, Entry
+from mmm_jax.fitting.engines import BatchEngine, ChosenEngine, chosen_engine
 from mmm_jax.fitting.jobs import Job, Outcome, Request, chunked, fit_key, prepared, run_chunk
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import batch_bar
 from mmm_jax.fitting.settings import check_precision, checked_settings
 from mmm_jax.inference.samples import SamplerSettings
+from mmm_jax.inference.svi import SVI
 from mmm_jax.kernels.numerics import Precision
 from mmm_jax.model.spec import ModelSpec
 
 _LANES = {"cpu": 32}
 _LANES_ELSEWHERE = 2048
 """Chains that a program runs side by side: what a core's cache holds, and what fills an accelerator."""
+
+
+_NUMBERS = ("max_rhat", "min_ess_bulk", "min_ess_tail", "divergences")
+_QUICK_NUMBERS = ("pareto_k", "log_evidence", "log_evidence_error")
+"""Columns of `Batch.summary`."""
 
 
 class Batch(Mapping[str, Fit]):
@@ -73,9 +80,19 @@ class Batch(Mapping[str, Fit]):
         return {name: entry.error for name, entry in self.entries.items() if entry.status == "failed"}
 
     def summary(self) -> Any:
-        """Table with one row per fit: status, convergence, error (pandas)."""
-        numbers = ("max_rhat", "min_ess_bulk", "min_ess_tail", "divergences")
+        """Table with one row per fit: status, convergence, error (pandas).
+
+        Quick looks have `pareto_k`, `log_evidence` and `log_evidence_error` as well, by which specs of one panel are
+        screened before a few of them are sampled. Differences of less than some errors, or between specs with other priors
+        on what they share, say nothing:
+
+            looks = mj.fit_batch(dict.fromkeys(specs, panel), specs, engine="laplace").summary()
+            best = looks.sort_values("log_evidence", ascending=False).index[:5]
+            fits = mj.fit_batch(dict.fromkeys(best, panel), {name: specs[name] for name in best})
+        """
         entries = self.entries.values()
+        quick = any("pareto_k" in (entry.diagnostics or {}) for entry in entries)
+        numbers = (*_NUMBERS, *(_QUICK_NUMBERS if quick else ()))
         columns = {name: ("fit", [(entry.diagnostics or {}).get(name, np.nan) for entry in entries]) for name in numbers}
         words = {"status": ("fit", list(self.status.values())), "error": ("fit", [entry.error for entry in entries])}
         return xr.Dataset({**words, **columns}, {"fit": list(self.entries)}).to_dataframe()
@@ -98,10 +115,11 @@ def fit_batch(
     *,
     key: Key = 0,
     num_chains: int = 4,
-    num_warmup: int = 300,
+    num_warmup: int | None = None,
     num_samples: int = 1000,
     target_accept: float = 0.9,
     max_tree_depth: int = 10,
+    engine: BatchEngine | SVI = "lanes",
     precision: Precision = "float32",
     scales: Mapping[str, Scales] | None = None,
     store: str | Path | None = None,
@@ -121,10 +139,11 @@ def fit_batch(
         spec: the choices, for all or by name.
         key: random key or seed.
         num_chains: chains per fit.
-        num_warmup: iterations per chain that adapt the sampler and are thrown away.
+        num_warmup: iterations per chain that adapt the sampler and are thrown away, 300 by default.
         num_samples: draws kept per chain.
         target_accept: mean acceptance that the step size aims at.
         max_tree_depth: a trajectory has at most `2**max_tree_depth - 1` leapfrogs.
+        engine: `lanes`, or for quick looks `laplace`, `svi` or an `SVI(...)`, see `fit`.
         precision: of all numbers.
         scales: earlier scales by name, for the fits that should keep them.
         store: folder that fits are written to as they are made; they are then not kept in memory.
@@ -138,10 +157,12 @@ def fit_batch(
 
     Warns:
         ConvergenceWarning: some fits have not converged or failed; see `Batch.summary`.
+        ApproximationWarning: the fits are quick looks; says how many can be believed.
     """
-    settings = checked_settings(num_chains, num_warmup, num_samples, target_accept, max_tree_depth)
+    chosen = chosen_engine(engine, get_args(BatchEngine))
+    settings = checked_settings(num_chains, chosen.warmup(num_warmup), num_samples, target_accept, max_tree_depth)
     check_precision(precision)
-    requests = _requests(panels, spec, scales or {}, as_key(key), settings, precision)
+    requests = _requests(panels, spec, scales or {}, as_key(key), settings, precision, chosen)
     width = max(1, _LANES.get(jax.default_backend(), _LANES_ELSEWHERE) // num_chains)
     shape = _Shape(width, chunk_size or width)
     with batch_bar(progress, len(requests)) as bar:
@@ -150,6 +171,8 @@ def fit_batch(
         else:
             batch = _run_into(BatchStore(store), requests, shape, bar, resume)
     _warn(batch)
+    if chosen.approximates:
+        _warn_of_approximation(batch, chosen)
     return batch
 
 
@@ -167,6 +190,7 @@ def _requests(
     key: jax.Array,
     settings: SamplerSettings,
     precision: Precision,
+    engine: ChosenEngine,
 ) -> dict[str, Request]:
     if not isinstance(spec, ModelSpec):
         missing = [name for name in panels if name not in spec]
@@ -175,7 +199,7 @@ def _requests(
     found = {}
     for name, panel in panels.items():
         own = spec if isinstance(spec, ModelSpec) else spec[name]
-        found[name] = Request(name, panel, own, scales.get(name), fit_key(key, name), settings, precision)
+        found[name] = Request(name, panel, own, scales.get(name), fit_key(key, name), settings, precision, engine)
     return found
 
 
@@ -273,3 +297,12 @@ def _warn(batch: Batch) -> None:
         some = ", ".join(repr(name) for name in bad[:5]) + (", ..." if len(bad) > 5 else "")
         text = f"{len(bad)} of {len(batch)} fits are not to be trusted ({_counts(batch.entries)}): {some}. See `summary()`."
         warnings.warn(text, ConvergenceWarning, stacklevel=3)
+
+
+def _warn_of_approximation(batch: Batch, engine: ChosenEngine) -> None:
+    good = sum(status == "success" for status in batch.status.values())
+    text = (
+        f"The draws are quick looks by {engine.name!r}, not samples of the posteriors; means and intervals of {good} of "
+        f"{len(batch)} fits can be believed. See `pareto_k` in `summary()`."
+    )
+    warnings.warn(text, ApproximationWarning, stacklevel=3)

@@ -13,17 +13,15 @@ import numpy as np
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import MMMError, PanelError
-from mmm_jax.fitting.density import flat_log_density, padded_target
+from mmm_jax.fitting.density import flat_log_density, padded_target, padding_log_density
 from mmm_jax.fitting.draws import constrained_draws
+from mmm_jax.fitting.engines import ChosenEngine, diagnosed
 from mmm_jax.fitting.posterior import Fit
-from mmm_jax.inference import lanes
-from mmm_jax.inference.diagnostics import diagnose
+from mmm_jax.inference.approximate import Approximated
 from mmm_jax.inference.samples import Progress, SamplerSettings, Samples
 from mmm_jax.kernels.numerics import Precision, precision_scope
 from mmm_jax.model.build import scalar_names
 from mmm_jax.model.spec import ModelSpec
-
-ENGINE = "lanes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +35,7 @@ class Request:
     key: jax.Array
     settings: SamplerSettings
     precision: Precision
+    engine: ChosenEngine = ChosenEngine("lanes")
 
     def fingerprint(self) -> str:
         """Hash of everything that the draws depend on."""
@@ -48,6 +47,7 @@ class Request:
             jax.random.key_data(self.key).tolist(),
             vars(self.settings),
             self.precision,
+            *self.engine.identity(),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -137,7 +137,7 @@ def _run_block(jobs: Sequence[Job], width: int, progress: Progress | None) -> li
         data = jax.tree.map(lambda *values: np.stack([values[row] for row in rows]), *(job.target for job in jobs))
         keys = jax.numpy.stack([jobs[row].request.key for row in rows])
         active = np.stack([jobs[row].active for row in rows])
-        found = lanes.sample_many(flat_log_density, data, keys, first.settings, active, progress=progress)
+        found = first.engine.sample_many(flat_log_density, data, keys, first.settings, active, progress=progress)
         outcomes = [_outcome(job, samples) for job, samples in zip(jobs, found, strict=False)]
     seconds = (time.perf_counter() - began) / len(jobs)
     for outcome in outcomes:
@@ -146,12 +146,14 @@ def _run_block(jobs: Sequence[Job], width: int, progress: Progress | None) -> li
     return outcomes
 
 
-def _outcome(job: Job, samples: Samples | MMMError) -> Outcome:
+def _outcome(job: Job, samples: Samples | Approximated | MMMError) -> Outcome:
     request = job.request
     if isinstance(samples, MMMError):
         return failed(request, samples)
     draws = constrained_draws(samples.positions, job.target, request.spec, job.panel)
     names = scalar_names(request.spec, job.panel)
-    diagnostics = diagnose(draws, samples, request.settings, ENGINE, names)
+    # Only an approximation has an evidence that padding could be counted in.
+    constant = padding_log_density(job.target, job.active) if request.engine.approximates else 0.0
+    diagnostics = diagnosed(draws, samples, request.settings, request.engine, names, constant)
     fit = Fit(request.spec, job.panel, job.scales, draws, samples.stats, diagnostics, request.precision)
     return Outcome(request.name, "success" if diagnostics.converged else "not_converged", fit, "")

@@ -18,6 +18,7 @@ from mmm_jax.errors import PanelError
 from mmm_jax.fitting import forward, store, tables
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.labels import labelled
+from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
 from mmm_jax.inference.diagnostics import Diagnostics
 from mmm_jax.kernels.numerics import Precision, precision_scope
 from mmm_jax.model.build import build_model, coordinates
@@ -50,12 +51,12 @@ class Fit:
     scales: Scales
     draws: dict[str, np.ndarray]
     sample_stats: dict[str, np.ndarray]
-    diagnostics: Diagnostics
+    diagnostics: Diagnostics | ApproximationDiagnostics
     precision: Precision
 
     def __repr__(self) -> str:
-        """One line: how many draws of what, and whether they converged."""
-        state = "converged" if self.diagnostics.converged else "NOT converged"
+        """One line: how many draws of what, and whether they converged or can be believed."""
+        state = _state(self.diagnostics)
         chains, draws = next(iter(self.draws.values())).shape[:2]
         return f"Fit({chains} x {draws} draws, {self.diagnostics.engine}, {self.precision}, {state}; {self.panel})"
 
@@ -275,3 +276,10 @@ class Fit:
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(spend > 0, totals / spend, np.nan)
         return self._labelled(ratio, ("channel",)).rename(name).assign_attrs(long_name=name)
+
+
+def _state(diagnostics: Diagnostics | ApproximationDiagnostics) -> str:
+    if isinstance(diagnostics, ApproximationDiagnostics):
+        doubt = "" if diagnostics.converged else " NOT to be believed"
+        return f"approximation{doubt}, k-hat {diagnostics.pareto_k:.2f}"
+    return "converged" if diagnostics.converged else "NOT converged"

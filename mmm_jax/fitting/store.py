@@ -16,7 +16,7 @@ from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import MMMError, StoreError
 from mmm_jax.fitting.labels import draw_coords
-from mmm_jax.inference.diagnostics import Diagnostics
+from mmm_jax.inference.approximation_diagnostics import diagnostics_from_dict
 from mmm_jax.model.build import coordinates
 from mmm_jax.model.spec import ModelSpec
 
@@ -155,7 +155,7 @@ def _fields(tree: xr.DataTree) -> dict[str, Any]:
         "scales": scales_from(attrs),
         "draws": {name: posterior[name].to_numpy() for name in spec.parameter_dims},
         "sample_stats": {name: stats[name].to_numpy() for name in map(str, stats.data_vars)},
-        "diagnostics": Diagnostics.from_dict(json.loads(attrs["diagnostics"])),
+        "diagnostics": diagnostics_from_dict(json.loads(attrs["diagnostics"])),
         "precision": attrs["precision"],
     }
 

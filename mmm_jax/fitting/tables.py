@@ -8,6 +8,7 @@ import xarray as xr
 
 from mmm_jax.analysis.draws import prior_draws
 from mmm_jax.fitting.labels import interval
+from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
 from mmm_jax.inference.convergence import convergence_table, stacked
 from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.build import scalar_names
@@ -17,11 +18,23 @@ if TYPE_CHECKING:
 
 
 def parameter_table(fit: "Fit", prob: float) -> Any:
-    """One row per scalar parameter: where it is, how sure, and how well it was sampled."""
+    """One row per scalar parameter: where it is, how sure, and how well it was sampled.
+
+    The draws of an approximation have `pareto_k` and `importance_ess` in place of R-hat and effective sample sizes.
+    """
     names = scalar_names(fit.spec, fit.panel)
     values = xr.DataArray(stacked(fit.draws), dims=("chain", "draw", "parameter"), coords={"parameter": names})
-    quality = convergence_table(fit.draws).rename_dims(scalar="parameter")
-    return xr.merge([interval(values, prob), quality.assign_coords(parameter=names)]).to_dataframe()
+    found = interval(values, prob)
+    if isinstance(fit.diagnostics, ApproximationDiagnostics):
+        quality = _quality(fit.diagnostics, found["sd"])
+    else:
+        quality = convergence_table(fit.draws).rename_dims(scalar="parameter")
+    return xr.merge([found, quality.assign_coords(parameter=names)]).to_dataframe()
+
+
+def _quality(diagnostics: ApproximationDiagnostics, sd: xr.DataArray) -> xr.Dataset:
+    everywhere = {name: xr.full_like(sd, getattr(diagnostics, name)) for name in ("pareto_k", "importance_ess")}
+    return xr.Dataset({**everywhere, "mcse_mean": sd / np.sqrt(diagnostics.importance_ess)})
 
 
 def waterfall_table(totals: xr.Dataset, prob: float) -> Any:

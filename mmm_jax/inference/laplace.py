@@ -30,6 +30,9 @@ _LEAST_CURVATURE, _LARGEST_CURVATURE = 0.25, 1e10
 _DIFFERENCE = 1e-3
 """Step of the differences; their error is far below what a metric needs, and their noise small."""
 
+_SADDLE = 1e-3
+"""Negative curvature that is no rounding; the prior's own is 1."""
+
 _GRID = 2.0**-10
 """In deviations; the approximation is rounded to it."""
 
@@ -87,8 +90,10 @@ def _requested(log_density: LogDensity, data: Any, active: Any) -> "Future[Any]"
 
 
 def _arrived(peak: Peak) -> np.ndarray:
-    flat = np.abs(peak.gradient).max(axis=1) < _GRADIENT_TOLERANCE
-    return flat & np.isfinite(peak.log_density) & np.isfinite(peak.hessian).all(axis=(1, 2))
+    finite = np.isfinite(peak.log_density) & np.isfinite(peak.hessian).all(axis=(1, 2))
+    curvature = np.linalg.eigvalsh(np.where(finite[:, None, None], peak.hessian, 0.0))
+    # A saddle is flat as well; the padding's curvature is 0.
+    return finite & (np.abs(peak.gradient).max(axis=1) < _GRADIENT_TOLERANCE) & (curvature[:, 0] > -_SADDLE)
 
 
 @lru_cache(maxsize=16)

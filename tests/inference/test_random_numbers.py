@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from jax.extend.random import threefry_2x32
 
 from mmm_jax.inference.random_numbers import _uniform, momentum, seeds, step_numbers, threefry
 
