@@ -17,21 +17,24 @@ from mmm_jax.cli.validation import read_config
 from mmm_jax.cli.words import did_you_mean
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import BatchError, ConfigError, ConvergenceWarning, MMMError, PanelError
+from mmm_jax.fitting.batch_engines import Ray
 from mmm_jax.fitting.fit_batch import Batch, fit_batch
 
 _SHOWN = 10
 """Fits that are named on the screen if something is wrong with them; the JSON has all."""
 
 
-def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path) -> dict[str, Any]:
+def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path, ray: str | None = None) -> dict[str, Any]:
     """Fit every table into the store, and say what became of them.
 
     Raises:
         ConfigError: the configuration is wrong.
         PanelError: there are no tables, or the column that tells them apart is not there.
         StoreError: the store cannot be written, or holds other fits under the same names.
-        BatchError: every fit failed.
+        SpecError: the address of the Ray cluster is none.
+        BatchError: every fit failed, or the Ray cluster cannot be used.
     """
+    engine = "lanes" if ray is None else Ray(ray)
     with screen.stage("read", "Reading ..."):
         config = read_config(config_path, fit_schema())
         spec = read_spec(config)
@@ -39,7 +42,7 @@ def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path
     sampling = _sampling(config)
     with screen.stage("fit"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        batch = fit_batch(panels, spec, store=out, **sampling)
+        batch = fit_batch(panels, spec, store=out, engine=engine, **sampling)
     _show(screen, batch, out)
     if all(status == "failed" for status in batch.status.values()):
         raise BatchError(f"All {len(batch)} fits failed. The first: {next(iter(batch.errors.values()))}")

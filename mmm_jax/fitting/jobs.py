@@ -53,12 +53,16 @@ class Request:
 
 
 class Outcome(NamedTuple):
-    """What became of a request: `success`, `not_converged`, or `failed` with the reason and no fit."""
+    """What became of a request: `success`, `not_converged`, or `failed` with the reason and no fit.
+
+    `again` says of a failure that the machine failed, not the fit, so that another run may make it.
+    """
 
     name: str
     status: str
     fit: Fit | None
     error: str
+    again: bool = False
 
 
 class Job(NamedTuple):
