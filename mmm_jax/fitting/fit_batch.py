@@ -228,7 +228,7 @@ def _run_into(store: BatchStore, requests: Mapping[str, Request], run: _Run, bar
     return Batch({name: store.entries[name] for name in requests}, store.load)
 
 
-def _run(requests: Mapping[str, Request], bar: Any, shape: _Shape) -> Iterator[tuple[Request, Outcome]]:
+def _run(requests: Mapping[str, Request], bar: Any, *, shape: _Shape) -> Iterator[tuple[Request, Outcome]]:
     """Outcomes as they come, from one thread per device, or per core of a CPU."""
     ready = [prepared(request) for request in requests.values()]
     for outcome in ready:

@@ -21,15 +21,15 @@ _PATIENCE = 60.0
 
 
 def run_on_ray(
-    requests: Mapping[str, Request], choice: Ray, width_on: Callable[[str], int], bar: BatchBar
+    requests: Mapping[str, Request], bar: BatchBar, *, choice: Ray, width_on: Callable[[str], int]
 ) -> Iterator[tuple[Request, Outcome]]:
     """Outcomes as they come, from tasks of a cluster. Close the iterator to cancel what runs.
 
     Args:
         requests: by name.
+        bar: counts the fits.
         choice: the cluster, and what its tasks are like.
         width_on: fits per program on a platform of JAX.
-        bar: counts the fits.
 
     Raises:
         BatchError: ray is not installed, no cluster answers, or it has no room for a single task.
@@ -83,12 +83,10 @@ def _spread(
 def _submitter(choice: Ray, share: Share, width: int) -> Callable[[list[Request]], Any]:
     ray = imported_ray()
     setting = setting_here(share.platform, same_machine=choice.address == "local")
-    task = ray.remote(run_shard).options(
-        num_cpus=share.cpus, num_gpus=share.gpus, max_retries=choice.max_retries, retry_exceptions=False
-    )
+    task, needs = ray.remote(run_shard), {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_retries": choice.max_retries}
 
     def submit(shard: list[Request]) -> Any:
-        return task.options(name=f"mmm-jax: {len(shard)} fits").remote(setting, width, [ray.put(shard)])
+        return task.options(name=f"mmm-jax: {len(shard)} fits", **needs).remote(setting, width, [ray.put(shard)])
 
     return submit
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import jax
 from mmm_jax.errors import BatchError
 from mmm_jax.fitting.batch_engines import Ray
 
-_SECONDS_TO_ANSWER, _SECONDS_TO_CONNECT = 10.0, 45.0
+_SECONDS_TO_ANSWER, _SECONDS_TO_CONNECT = 10.0, 30.0
 
 _PROBE = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False); ray.shutdown()"
 """A process that connects and goes. Ray ends the process that gives up, so it must be another one than the user's."""
@@ -117,7 +118,9 @@ def _connect(ray: Any, address: str) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         gpus = len(jax.local_devices()) if jax.default_backend() == "gpu" else 0
-        with _no_statistics():
+        with _no_statistics(), warnings.catch_warnings():
+            # JAX warns of forks, after which its threads would be missing; these run another program at once.
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             ray.init(address=address, num_cpus=cores(), num_gpus=gpus, include_dashboard=False, **quiet)
         return
     _check_reachable(address)
