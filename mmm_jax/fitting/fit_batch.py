@@ -18,7 +18,7 @@ from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import BatchError, ConvergenceWarning, MMMError, SpecError, StoreError
 from mmm_jax.fitting.batch_engines import Ray, chosen_engine
 from mmm_jax.fitting.batch_store import BatchStore, Entry
-from mmm_jax.fitting.jobs import Job, Outcome, Request, chunked, fit_key, prepared, run_chunk
+from mmm_jax.fitting.jobs import Job, Outcome, Outcomes, Request, chunked, fit_key, prepared, run_chunk
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import batch_bar
@@ -33,8 +33,8 @@ _LANES = {"cpu": 32}
 _LANES_ELSEWHERE = 2048
 """Chains that a program runs side by side: what a core's cache holds, and what fills an accelerator."""
 
-_Run = Callable[[Mapping[str, Request], Any], Iterator[tuple[Request, Outcome]]]
-"""Makes fits and counts them on the bar; outcomes as they come."""
+_Run = Callable[[Mapping[str, Request], Any], Outcomes]
+"""Makes fits, and counts them on the bar."""
 
 
 class Batch(Mapping[str, Fit]):
@@ -228,7 +228,7 @@ def _run_into(store: BatchStore, requests: Mapping[str, Request], run: _Run, bar
     return Batch({name: store.entries[name] for name in requests}, store.load)
 
 
-def _run(requests: Mapping[str, Request], bar: Any, *, shape: _Shape) -> Iterator[tuple[Request, Outcome]]:
+def _run(requests: Mapping[str, Request], bar: Any, *, shape: _Shape) -> Outcomes:
     """Outcomes as they come, from one thread per device, or per core of a CPU."""
     ready = [prepared(request) for request in requests.values()]
     for outcome in ready:

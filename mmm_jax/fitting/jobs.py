@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -63,6 +63,10 @@ class Outcome(NamedTuple):
     fit: Fit | None
     error: str
     again: bool = False
+
+
+Outcomes = Generator[tuple[Request, Outcome], None, None]
+"""Outcomes as they come, each with its request; to be closed."""
 
 
 class Job(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mmm_jax.fitting.batch_engines import Ray
-from mmm_jax.fitting.jobs import Outcome, Request, failed, prepared
+from mmm_jax.fitting.jobs import Outcome, Outcomes, Request, failed, prepared
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import BatchBar
 from mmm_jax.fitting.ray_cluster import Share, check_room, connected, imported_ray, places, share_of
@@ -20,9 +20,7 @@ _PATIENCE = 60.0
 """Seconds without a result after which it is asked whether any machine is left."""
 
 
-def run_on_ray(
-    requests: Mapping[str, Request], bar: BatchBar, *, choice: Ray, width_on: Callable[[str], int]
-) -> Iterator[tuple[Request, Outcome]]:
+def run_on_ray(requests: Mapping[str, Request], bar: BatchBar, *, choice: Ray, width_on: Callable[[str], int]) -> Outcomes:
     """Outcomes as they come, from tasks of a cluster. Close the iterator to cancel what runs.
 
     Args:

@@ -41,7 +41,7 @@ def imported_ray() -> Any:
         BatchError: it is not installed.
     """
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise BatchError("A batch on Ray needs the package ray: pip install 'mmm-jax[ray]'.") from error
     return ray
@@ -106,8 +106,10 @@ def _fitting(node: dict[str, float], share: Share) -> int:
 
 
 def _check_connection(ray: Any, address: str) -> None:
+    if address == "auto":
+        return
     found = ray.get_runtime_context().gcs_address
-    if address not in ("auto", found):
+    if address != found:
         raise BatchError(
             f"This process is connected to the Ray cluster at {found}, so that it cannot use {address!r}. Choose the "
             "address 'auto' to use that one, or call ray.shutdown() first."

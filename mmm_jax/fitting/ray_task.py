@@ -10,6 +10,7 @@ import jax
 from mmm_jax.errors import BatchError
 from mmm_jax.fitting.compilation import use_compilation_cache
 from mmm_jax.fitting.jobs import Job, Outcome, Request, prepared, run_chunk
+from mmm_jax.fitting.ray_cluster import imported_ray
 
 _CONFIG = ("jax_default_matmul_precision", "jax_default_prng_impl", "jax_threefry_partitionable")
 """Settings of JAX that numbers depend on; the precision goes with the request."""
@@ -52,10 +53,8 @@ def run_shard(setting: Setting, width: int, shard: Sequence[Any]) -> list[Outcom
     Raises:
         BatchError: this worker is not set up as the process that asked.
     """
-    import ray
-
     _take_over(setting)
-    requests: list[Request] = ray.get(shard[0])
+    requests: list[Request] = imported_ray().get(shard[0])
     return outcomes_of(requests, width)
 
 

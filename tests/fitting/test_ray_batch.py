@@ -23,7 +23,9 @@ from mmm_jax.errors import BatchError, SpecError
 from mmm_jax.fitting import ray_cluster
 from mmm_jax.fitting.batch_engines import chosen_engine
 from mmm_jax.fitting.batch_store import BatchStore
+from mmm_jax.fitting.jobs import Request, failed
 from mmm_jax.fitting.ray_task import run_shard, setting_here
+from mmm_jax.inference.samples import SamplerSettings
 
 SPEC = mj.ModelSpec(adstock=mj.GeometricAdstock(l_max=4))
 SHORT = {"num_chains": 2, "num_warmup": 40, "num_samples": 40, "progress": False}
@@ -244,6 +246,21 @@ def test_a_cluster_on_this_machine_gives_the_same_numbers(batch, precision, monk
     assert "RAY_USAGE_STATS_ENABLED" not in os.environ
 
 
+def test_only_failures_of_the_machine_are_made_again(tmp_path):
+    settings = SamplerSettings(num_chains=2, num_warmup=40, num_samples=40)
+    lost, wrong = (
+        Request(name, panel, SPEC, None, jax.random.key(0), settings, "float32")
+        for name, panel in (("lost", markets()["m0"]), ("wrong", mj.PanelError("No target.")))
+    )
+    with BatchStore(tmp_path) as store:
+        store.add(lost, failed(lost, BatchError("The worker was lost."))._replace(again=True))
+        store.add(wrong, failed(wrong, wrong.panel))
+    assert mj.Batch.open(tmp_path).status == {"lost": "failed", "wrong": "failed"}
+    with BatchStore(tmp_path) as store:
+        assert store.finished(lost) is None
+        assert store.finished(wrong) is not None
+
+
 @pytest.mark.slow
 def test_a_machine_lost_in_the_middle_changes_nothing(batch, tmp_path, monkeypatch):
     pytest.importorskip("ray", reason="ray is not installed: pip install 'mmm-jax[ray]'")
@@ -336,8 +353,7 @@ def test_clusters_that_do_not_answer_are_named(monkeypatch):
             mj.fit_batch(markets(), SPEC, engine=mj.Ray(place), **SHORT)
 
 
-def test_a_worker_with_other_versions_refuses(monkeypatch):
-    pytest.importorskip("ray", reason="ray is not installed: pip install 'mmm-jax[ray]'")
+def test_a_worker_with_other_versions_refuses():
     setting = setting_here("cpu", same_machine=False)
     old = setting._replace(versions={**setting.versions, "jax": "0.0.1"})
     with pytest.raises(BatchError, match=rf"jax {jax.__version__} instead of 0.0.1"):
