@@ -138,8 +138,10 @@ def fit_batch(
         precision: of all numbers.
         scales: earlier scales by name, for the fits that should keep them.
         store: folder that fits are written to as they are made; they are then not kept in memory.
-        resume: take from the store what it has already; otherwise it must be empty.
+        resume: take from the store what it has already, but for fits that failed with their machine; otherwise it must be
+            empty.
         chunk_size: fits that a worker takes at a time, and that are written together; as many as one program by default.
+            On Ray, `fits_per_task` takes its place.
         progress: draw a progress bar if standard error is a terminal.
 
     Raises:
