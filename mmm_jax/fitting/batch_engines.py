@@ -19,6 +19,9 @@ class Ray:
     machines, install the package on each of them, or name a `runtime_env` in a `ray.init` of your own before the batch.
     On one machine, the engine's own threads use all cores and devices already.
 
+    An interrupted batch leaves the cluster, and its tasks end. On a connection that this process had before, and that stays,
+    they run to their end, at most two per place.
+
     Attributes:
         address: `local` starts a cluster on this machine and stops it afterwards; `auto` takes the connection that this
             process has, or else the cluster that runs on this machine; `host:port` is a cluster's head. This machine must

@@ -21,7 +21,7 @@ _PATIENCE = 60.0
 
 
 def run_on_ray(requests: Mapping[str, Request], bar: BatchBar, *, choice: Ray, width_on: Callable[[str], int]) -> Outcomes:
-    """Outcomes as they come, from tasks of a cluster. Close the iterator to cancel what runs.
+    """Outcomes as they come, from tasks of a cluster. Close the iterator to leave the cluster, and so to end what runs.
 
     Args:
         requests: by name.
@@ -58,24 +58,21 @@ def _spread(
     ray, submit = imported_ray(), _submitter(choice, share, width)
     waiting: dict[Any, list[Request]] = {}
     check_room(share)
-    try:
-        while left or waiting:
-            # Machines come and go.
-            most = max(1, _SHARDS_PER_PLACE * places(share))
-            while left and len(waiting) < most:
-                shard = left.popleft()
-                waiting[submit(shard)] = shard
-            done, _ = ray.wait(list(waiting), timeout=_PATIENCE)
-            for task in done:
-                shard = waiting.pop(task)
-                bar.finish(len(shard))
-                yield from _results(task, shard, choice.max_retries)
-            if not done:
-                check_room(share)
-    finally:
-        for task in waiting:
-            # A running program does not listen to anything milder.
-            ray.cancel(task, force=True)
+    while left or waiting:
+        # Machines come and go.
+        most = max(1, _SHARDS_PER_PLACE * places(share))
+        while left and len(waiting) < most:
+            shard = left.popleft()
+            waiting[submit(shard)] = shard
+        # Whoever stops here leaves the cluster, which ends what runs. `ray.cancel` must not: where a task is done in the
+        # same moment, Ray 2 ends the process that asks.
+        done, _ = ray.wait(list(waiting), timeout=_PATIENCE)
+        for task in done:
+            shard = waiting.pop(task)
+            bar.finish(len(shard))
+            yield from _results(task, shard, choice.max_retries)
+        if not done:
+            check_room(share)
 
 
 def _submitter(choice: Ray, share: Share, width: int) -> Callable[[list[Request]], Any]:

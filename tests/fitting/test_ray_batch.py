@@ -177,22 +177,38 @@ def test_a_shard_that_fails_for_good_is_failed_and_made_by_the_next_run(batch, a
     assert_same_fits(batch, again)
 
 
-@pytest.mark.slow
-def test_an_interrupted_batch_goes_on(batch, address, tmp_path, monkeypatch):
-    import ray
-
-    store, add = tmp_path / "fits", BatchStore.add
+@contextmanager
+def interrupted_after_three() -> Iterator[None]:
+    add = BatchStore.add
 
     def add_three(self, request, outcome):
         if len(self.entries) == 3:
             raise KeyboardInterrupt
         add(self, request, outcome)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(BatchStore, "add", add_three)
-        with pytest.raises(KeyboardInterrupt):
-            mj.fit_batch(markets(), SPEC, key=3, store=store, engine=on(address), **SHORT)
+        yield
+
+
+def no_worker_is_left() -> bool:
+    """Waits, since a worker hears of it a moment later; half a minute is far more than it needs."""
+    for _ in range(300):
+        if not running_workers():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+def test_an_interrupted_batch_goes_on(batch, address, tmp_path):
+    import ray
+
+    store = tmp_path / "fits"
+    with interrupted_after_three():
+        mj.fit_batch(markets(), SPEC, key=3, store=store, engine=on(address), **SHORT)
     assert not ray.is_initialized()
+    assert no_worker_is_left()
     assert len(lines_of(store)) == 3
     whole = mj.fit_batch(markets(), SPEC, key=3, store=store, engine=on(address, fits_per_task=4), **SHORT)
     assert sorted(lines_of(store)) == sorted(markets())
@@ -211,7 +227,7 @@ def test_an_error_in_a_task_is_the_failure_of_its_fits(address):
 
 
 @pytest.mark.slow
-def test_a_connection_that_was_there_stays(batch, address):
+def test_a_connection_that_was_there_stays(batch, address, tmp_path):
     import ray
 
     names = list(markets())[:1]
@@ -223,7 +239,10 @@ def test_a_connection_that_was_there_stays(batch, address):
         with pytest.raises(BatchError, match="room for a task of 64 CPUs and 0 GPUs: there are 2, with at most 1 CPUs"):
             mj.fit_batch(panels, SPEC, key=3, engine=on("auto", num_cpus=64), **SHORT)
         assert_same_fits(batch, mj.fit_batch(panels, SPEC, key=3, engine=on("auto"), **SHORT), names)
+        with interrupted_after_three():
+            mj.fit_batch(markets(), SPEC, key=3, store=tmp_path / "fits", engine=on("auto"), **SHORT)
         assert ray.is_initialized()
+        assert no_worker_is_left()
     finally:
         ray.shutdown()
 
