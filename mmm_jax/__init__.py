@@ -19,6 +19,7 @@ from mmm_jax.errors import (
     SpecError,
     StoreError,
 )
+from mmm_jax.fitting.batch_engines import Ray
 from mmm_jax.fitting.compilation import use_compilation_cache
 from mmm_jax.fitting.fit import fit
 from mmm_jax.fitting.fit_batch import Batch, fit_batch

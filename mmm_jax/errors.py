@@ -6,7 +6,7 @@ MMMError
 │   └── PredictionError   the new table does not continue the one that was fitted
 ├── SpecError             a choice in the model specification is unknown or contradictory
 ├── SamplingError         the sampler could not start
-├── BatchError            a fit of a batch is asked for that failed
+├── BatchError            a batch cannot run where it should, or a fit of it is asked for that failed
 ├── PlanError             the planning problem is not well posed
 │   └── InfeasibleError   its constraints exclude each other
 ├── ConfigError           a configuration file is wrong; names the key and the line
@@ -43,7 +43,7 @@ class SamplingError(MMMError):
 
 
 class BatchError(MMMError):
-    """A fit of a batch is asked for that failed; the message says why."""
+    """A batch cannot run where it should, or a fit of it is asked for that failed; the message says why."""
 
 
 class PlanError(MMMError):

@@ -18,10 +18,20 @@ By = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="Store of the fits; what it has already is not made again.", metavar="DIR")]
 
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Fit on a Ray cluster: `local` starts one here, `auto` takes the one that runs here, host:port names its head.",
+        metavar="ADDRESS",
+    ),
+]
+
 EXAMPLE = """\b
 Example:
   mmm-jax batch --data markets/ --config fit.yaml --out fits
   mmm-jax batch --data all.csv --by market --config fit.yaml --out fits
+  mmm-jax batch --data markets/ --config fit.yaml --out fits --ray head:6379
 
 \b
 The configuration is that of `mmm-jax fit`. A table that cannot be fitted is one failed fit, not a failed batch; an
@@ -29,7 +39,7 @@ interrupted batch goes on where it stopped when the same command is run again. I
 """
 
 
-def batch(data: Tables, config: ConfigFile, out: Out, by: By = None, json: Json = False) -> None:
+def batch(data: Tables, config: ConfigFile, out: Out, by: By = None, ray: OnRay = None, json: Json = False) -> None:
     """Fit many tables in one program.
 
     Shows the fits done, their rate and the time left; then how many converged, and why others failed.
@@ -38,4 +48,4 @@ def batch(data: Tables, config: ConfigFile, out: Out, by: By = None, json: Json 
     from mmm_jax.cli.screen import Screen
 
     screen = Screen(json)
-    screen.finish(batches.run(screen, data, by, config, out))
+    screen.finish(batches.run(screen, data, by, config, out, ray))

@@ -17,6 +17,7 @@ from mmm_jax.cli.validation import read_config
 from mmm_jax.cli.words import did_you_mean
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import ApproximationWarning, BatchError, ConfigError, ConvergenceWarning, MMMError, PanelError
+from mmm_jax.fitting.batch_engines import Ray
 from mmm_jax.fitting.engines import BatchEngine
 from mmm_jax.fitting.fit_batch import Batch, fit_batch
 
@@ -24,14 +25,15 @@ _SHOWN = 10
 """Fits that are named on the screen if something is wrong with them; the JSON has all."""
 
 
-def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path) -> dict[str, Any]:
+def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path, ray: str | None = None) -> dict[str, Any]:
     """Fit every table into the store, and say what became of them.
 
     Raises:
         ConfigError: the configuration is wrong.
         PanelError: there are no tables, or the column that tells them apart is not there.
         StoreError: the store cannot be written, or holds other fits under the same names.
-        BatchError: every fit failed.
+        SpecError: the address of the Ray cluster is none.
+        BatchError: every fit failed, or the Ray cluster cannot be used.
     """
     with screen.stage("read", "Reading ..."):
         config = read_config(config_path, fit_schema())
@@ -41,10 +43,11 @@ def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path
     with screen.stage("fit"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", ApproximationWarning)
-        batch = fit_batch(panels, spec, store=out, **sampling)
+        engine = sampling.pop("engine", "lanes")
+        batch = fit_batch(panels, spec, store=out, engine=engine if ray is None else Ray(ray, engine=engine), **sampling)
     _show(screen, batch, out)
-    if sampling.get("engine", "lanes") != "lanes":
-        screen.notice(f"the fits are quick looks by {sampling['engine']!r}, not samples of the posteriors.")
+    if engine != "lanes":
+        screen.notice(f"the fits are quick looks by {engine!r}, not samples of the posteriors.")
     if all(status == "failed" for status in batch.status.values()):
         raise BatchError(f"All {len(batch)} fits failed. The first: {next(iter(batch.errors.values()))}")
     fits = {name: {"status": entry.status, "error": entry.error, "diagnostics": entry.diagnostics}

@@ -37,6 +37,7 @@ class Entry:
         status: `success`, `not_converged` or `failed`.
         error: the reason of a failure.
         diagnostics: of a fit that was made.
+        again: a failure of the machine, not of the fit: the next run makes it again.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Entry:
     status: str
     error: str
     diagnostics: dict[str, Any] | None
+    again: bool = False
 
 
 class BatchStore:
@@ -107,7 +109,7 @@ class BatchStore:
             StoreError: the disk is full or the folder not writable; what was written before stays.
         """
         diagnostics = None if outcome.fit is None else outcome.fit.diagnostics.to_dict()
-        entry = Entry(outcome.name, request.fingerprint(), outcome.status, outcome.error, diagnostics)
+        entry = Entry(outcome.name, request.fingerprint(), outcome.status, outcome.error, diagnostics, outcome.again)
         try:
             if outcome.fit is not None:
                 _write_fit(outcome.fit, self._place(outcome.name))
@@ -160,8 +162,9 @@ class BatchStore:
         self.entries = {entry.name: entry for entry in map(_entry, lines) if entry is not None}
 
     def _mend(self) -> None:
-        """Drop what a killed process left: a line cut short, a fit without its line, a line without its fit."""
-        self.entries = {n: e for n, e in self.entries.items() if e.status == "failed" or self._place(n).is_dir()}
+        """Drop what is made again: a line cut short, a fit without its line, a line without its fit, a machine's failure."""
+        kept = {n: e for n, e in self.entries.items() if not e.again}
+        self.entries = {n: e for n, e in kept.items() if e.status == "failed" or self._place(n).is_dir()}
         _write(self.path / _RESULTS, "".join(json.dumps(vars(entry)) + "\n" for entry in self.entries.values()))
         known = {self._place(name) for name, entry in self.entries.items() if entry.status != "failed"}
         for place in (self.path / _FITS).iterdir():

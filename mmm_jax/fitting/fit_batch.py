@@ -1,12 +1,13 @@
 """The verb `fit_batch`: many panels in one program, every fit with its own status."""
 
-import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -15,12 +16,15 @@ import xarray as xr
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import ApproximationWarning, BatchError, ConvergenceWarning, MMMError, SpecError, StoreError
+from mmm_jax.fitting.batch_engines import Ray, chosen_batch_engine
 from mmm_jax.fitting.batch_store import BatchStore, Entry
-from mmm_jax.fitting.engines import BatchEngine, ChosenEngine, chosen_engine
-from mmm_jax.fitting.jobs import Job, Outcome, Request, chunked, fit_key, prepared, run_chunk
+from mmm_jax.fitting.engines import BatchEngine, ChosenEngine
+from mmm_jax.fitting.jobs import Job, Outcome, Outcomes, Request, chunked, fit_key, prepared, run_chunk
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import batch_bar
+from mmm_jax.fitting.ray_batch import run_on_ray
+from mmm_jax.fitting.ray_cluster import cores
 from mmm_jax.fitting.settings import check_precision, checked_settings
 from mmm_jax.inference.samples import SamplerSettings
 from mmm_jax.inference.svi import SVI
@@ -30,6 +34,9 @@ from mmm_jax.model.spec import ModelSpec
 _LANES = {"cpu": 32}
 _LANES_ELSEWHERE = 2048
 """Chains that a program runs side by side: what a core's cache holds, and what fills an accelerator."""
+
+_Run = Callable[[Mapping[str, Request], Any], Outcomes]
+"""Makes fits, and counts them on the bar."""
 
 
 _NUMBERS = ("max_rhat", "min_ess_bulk", "min_ess_tail", "divergences")
@@ -119,7 +126,7 @@ def fit_batch(
     num_samples: int = 1000,
     target_accept: float = 0.9,
     max_tree_depth: int = 10,
-    engine: BatchEngine | SVI = "lanes",
+    engine: BatchEngine | Literal["ray"] | SVI | Ray = "lanes",
     precision: Precision = "float32",
     scales: Mapping[str, Scales] | None = None,
     store: str | Path | None = None,
@@ -143,33 +150,37 @@ def fit_batch(
         num_samples: draws kept per chain.
         target_accept: mean acceptance that the step size aims at.
         max_tree_depth: a trajectory has at most `2**max_tree_depth - 1` leapfrogs.
-        engine: `lanes`, or for quick looks `laplace`, `svi` or an `SVI(...)`, see `fit`.
+        engine: `lanes`, or for quick looks `laplace`, `svi` or an `SVI(...)`, see `fit`: on all cores or devices of this
+            process. `mmm_jax.Ray(...)`, on a Ray cluster, with the same draws; or `ray`, short for `mmm_jax.Ray()`, which
+            starts a cluster on this machine.
         precision: of all numbers.
         scales: earlier scales by name, for the fits that should keep them.
         store: folder that fits are written to as they are made; they are then not kept in memory.
-        resume: take from the store what it has already; otherwise it must be empty.
+        resume: take from the store what it has already, but for fits that failed with their machine; otherwise it must be
+            empty.
         chunk_size: fits that a worker takes at a time, and that are written together; as many as one program by default.
+            On Ray, `fits_per_task` takes its place.
         progress: draw a progress bar if standard error is a terminal.
 
     Raises:
-        SpecError: settings out of range, or a panel without a spec.
+        SpecError: settings out of range, an unknown engine, or a panel without a spec.
         StoreError: the store cannot be written, is in use, or holds other fits under the same names.
+        BatchError: ray is not installed, no cluster answers, or it has no room for a single task.
 
     Warns:
         ConvergenceWarning: some fits have not converged or failed; see `Batch.summary`.
         ApproximationWarning: the fits are quick looks; says how many can be believed.
     """
-    chosen = chosen_engine(engine, get_args(BatchEngine))
+    chosen, ray = chosen_batch_engine(engine)
     settings = checked_settings(num_chains, chosen.warmup(num_warmup), num_samples, target_accept, max_tree_depth)
     check_precision(precision)
     requests = _requests(panels, spec, scales or {}, as_key(key), settings, precision, chosen)
-    width = max(1, _LANES.get(jax.default_backend(), _LANES_ELSEWHERE) // num_chains)
-    shape = _Shape(width, chunk_size or width)
+    run = _runner(ray, num_chains, chunk_size)
     with batch_bar(progress, len(requests)) as bar:
         if store is None:
-            batch = _run_in_memory(requests, shape, bar)
+            batch = _run_in_memory(requests, run, bar)
         else:
-            batch = _run_into(BatchStore(store), requests, shape, bar, resume)
+            batch = _run_into(BatchStore(store), requests, run, bar, resume)
     _warn(batch)
     if chosen.approximates:
         _warn_of_approximation(batch, chosen)
@@ -181,6 +192,21 @@ class _Shape(NamedTuple):
 
     width: int
     chunk: int
+
+
+def _width_on(platform: str, num_chains: int) -> int:
+    return max(1, _LANES.get(platform, _LANES_ELSEWHERE) // num_chains)
+
+
+def _runner(ray: Ray | None, num_chains: int, chunk_size: int | None) -> _Run:
+    if ray is None:
+        width = _width_on(jax.default_backend(), num_chains)
+        return partial(_run, shape=_Shape(width, chunk_size or width))
+    if chunk_size is not None:
+        raise SpecError(
+            f"On Ray, the size of a task is the option fits_per_task of mmm_jax.Ray; got chunk_size={chunk_size}."
+        )
+    return partial(run_on_ray, choice=ray, width_on=partial(_width_on, num_chains=num_chains))
 
 
 def _requests(
@@ -203,29 +229,31 @@ def _requests(
     return found
 
 
-def _run_in_memory(requests: Mapping[str, Request], shape: _Shape, bar: Any) -> Batch:
+def _run_in_memory(requests: Mapping[str, Request], run: _Run, bar: Any) -> Batch:
     fits: dict[str, Fit] = {}
     entries = {}
-    for request, outcome in _run(requests, shape, bar):
-        entries[request.name] = _entry(request, outcome)
-        if outcome.fit is not None:
-            fits[request.name] = outcome.fit
+    with closing(run(requests, bar)) as made:
+        for request, outcome in made:
+            entries[request.name] = _entry(request, outcome)
+            if outcome.fit is not None:
+                fits[request.name] = outcome.fit
     return Batch({name: entries[name] for name in requests}, fits.__getitem__)
 
 
-def _run_into(store: BatchStore, requests: Mapping[str, Request], shape: _Shape, bar: Any, resume: bool) -> Batch:
+def _run_into(store: BatchStore, requests: Mapping[str, Request], run: _Run, bar: Any, resume: bool) -> Batch:
     with store:
         if store.entries and not resume:
             raise StoreError(f"The store {store.path} holds {len(store.entries)} fits. Pass resume=True, or choose another.")
         left = {name: request for name, request in requests.items() if store.finished(request) is None}
         store.check_space(sum(_numbers_kept(request) for request in left.values()))
         bar.skip(len(requests) - len(left))
-        for request, outcome in _run(left, shape, bar):
-            store.add(request, outcome)
+        with closing(run(left, bar)) as made:
+            for request, outcome in made:
+                store.add(request, outcome)
     return Batch({name: store.entries[name] for name in requests}, store.load)
 
 
-def _run(requests: Mapping[str, Request], shape: _Shape, bar: Any) -> Iterator[tuple[Request, Outcome]]:
+def _run(requests: Mapping[str, Request], bar: Any, *, shape: _Shape) -> Outcomes:
     """Outcomes as they come, from one thread per device, or per core of a CPU."""
     ready = [prepared(request) for request in requests.values()]
     for outcome in ready:
@@ -269,7 +297,7 @@ def _workers() -> list[Any]:
     """One device per thread: all accelerators; of a single CPU device, as often as there are cores."""
     devices = jax.local_devices()
     if len(devices) == 1 and devices[0].platform == "cpu":
-        return devices * max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        return devices * cores()
     return devices
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,12 +53,20 @@ class Request:
 
 
 class Outcome(NamedTuple):
-    """What became of a request: `success`, `not_converged`, or `failed` with the reason and no fit."""
+    """What became of a request: `success`, `not_converged`, or `failed` with the reason and no fit.
+
+    `again` says of a failure that the machine failed, not the fit, so that another run may make it.
+    """
 
     name: str
     status: str
     fit: Fit | None
     error: str
+    again: bool = False
+
+
+Outcomes = Generator[tuple[Request, Outcome], None, None]
+"""Outcomes as they come, each with its request; to be closed."""
 
 
 class Job(NamedTuple):

@@ -93,6 +93,34 @@ def test_bad_input_is_one_line(place, data, more, words):
     assert not (place / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("nowhere", "'local', 'auto' or 'host:port', got 'nowhere'"), ("127.0.0.1:1", "'127.0.0.1:1' cannot be used")],
+)
+def test_a_ray_cluster_that_is_none_is_one_line(place, address, words):
+    if address != "nowhere":
+        pytest.importorskip("ray", reason="ray is not installed: pip install 'mmm-jax[ray]'")
+    arguments = ("--config", place / "fit.yaml", "--out", place / "never", "--ray", address)
+    code, out, err = run("batch", "--data", place / "markets", *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_on_this_machine_gives_the_same_store(place):
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'mmm-jax[ray]'")
+    one, other = place / "threads", place / "ray"
+    for store, more in ((one, ()), (other, ("--ray", "local"))):
+        code, _, err = run("batch", "--data", place / "markets", "--config", place / "fit.yaml", "--out", store, *more)
+        assert (code, err) == (0, "")
+    found, expected = mj.Batch.open(other), mj.Batch.open(one)
+    assert found.status == expected.status
+    assert found.errors == expected.errors
+    for name in ("bern", "basel"):
+        np.testing.assert_array_equal(found[name].draws["intercept"], expected[name].draws["intercept"])
+
+
 def test_a_batch_of_failures_fails(place):
     (place / "bad").mkdir()
     table(0).assign(tv=-1.0).to_csv(place / "bad" / "one.csv", index=False)

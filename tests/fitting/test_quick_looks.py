@@ -192,7 +192,7 @@ def test_a_fits_fingerprint_has_its_engine_and_that_of_lanes_is_as_it_was():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"engine": "stan"}, r"engine must be one of lanes, laplace, svi, or an SVI\(...\); got 'stan'"),
+        ({"engine": "stan"}, r"engine must be one of lanes, laplace, svi(, ray)?, or an SVI\(...\); got 'stan'"),
         ({"engine": "numpyro"}, "one of lanes, laplace, svi"),
         ({"engine": "laplace", "num_warmup": 100}, "num_warmup means nothing to the engine 'laplace'"),
     ],
