@@ -68,9 +68,10 @@ def chosen_batch_engine(engine: Any) -> Chosen:
     Raises:
         SpecError: there is no such engine.
     """
-    ray = Ray() if engine == "ray" else engine if isinstance(engine, Ray) else None
-    if ray is not None:
-        return Chosen(chosen_engine(ray.engine, get_args(BatchEngine)), ray)
+    if engine == "ray":
+        engine = Ray()
+    if isinstance(engine, Ray):
+        return Chosen(chosen_engine(engine.engine, get_args(BatchEngine)), engine)
     return Chosen(chosen_engine(engine, (*get_args(BatchEngine), "ray")), None)
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from mmm_jax.errors import SamplingError
 from mmm_jax.inference.laplace import laplace, whitening_of
-from mmm_jax.inference.metric import AbstractWhitening, DenseWhitening
+from mmm_jax.inference.metric import AbstractWhitening
 from mmm_jax.inference.programs import compilations, compiled
 from mmm_jax.inference.psis import Smoothed, psis
 from mmm_jax.inference.samples import LogDensity, Progress, SamplerSettings
@@ -286,7 +286,7 @@ def _evaluated(log_density: LogDensity, group: Group, proposals: Proposals) -> t
     """Flat vectors, their log densities, and the log ratios to the approximation's, of every proposal."""
     arguments = (group.data, group.whitening, group.active, proposals.u, proposals.log_density)
     flat, values, ratios = compiled(_densities(log_density), *arguments)(*arguments)
-    return np.asarray(flat), np.asarray(values), np.asarray(ratios, float) + _log_determinant(group.whitening)[:, None]
+    return np.asarray(flat), np.asarray(values), np.asarray(ratios, float)
 
 
 @lru_cache(maxsize=16)
@@ -297,18 +297,10 @@ def _densities(log_density: LogDensity) -> Any:
         flat = whitening.to_flat(u * active[:, None])
         by_proposal = jnp.swapaxes(flat, 0, 1)
         values = jax.lax.map(lambda flat: of_fits(flat, data), by_proposal, batch_size=_AT_ONCE).T
-        return flat, values, values + padding_log_density(u, active[:, None]) - proposed
+        volume = whitening.log_determinant()[:, None]
+        return flat, values, values + volume + padding_log_density(u, active[:, None]) - proposed
 
     return jax.jit(evaluate)
-
-
-def _log_determinant(whitening: AbstractWhitening) -> np.ndarray:
-    """Logarithm of the whitening's volume, shape (fit,); the Laplace approximation's own factor is triangular."""
-    if isinstance(whitening, DenseWhitening):
-        scale = np.diagonal(np.asarray(whitening.factor, float), axis1=1, axis2=2)
-    else:
-        scale = np.asarray(whitening.scale, float)
-    return np.log(np.abs(scale)).sum(axis=1)
 
 
 def _resampled(keys: Array, weights: Float[np.ndarray, "fit proposal"], count: int) -> Any:

@@ -40,6 +40,10 @@ class AbstractWhitening(eqx.Module):
         """Gradient by the position, given the gradient by the flat vector: the transposed factor's product."""
 
     @abc.abstractmethod
+    def log_determinant(self) -> Float[Array, " fit"]:
+        """Logarithm of the volume of a unit of positions in the flat vector's space."""
+
+    @abc.abstractmethod
     def refined(self, u: Float[Array, "fit draw flat"], weight: Float[Array, " draw"]) -> Self:
         """Whitening by the mean and the shrunk covariance of draws, given as positions.
 
@@ -65,6 +69,9 @@ class DenseWhitening(AbstractWhitening):
 
     def pull_back(self, gradient: Array) -> Array:
         return _product(jnp.swapaxes(self.factor, 1, 2), gradient)
+
+    def log_determinant(self) -> Array:
+        return jnp.linalg.slogdet(self.factor)[1]
 
     def refined(self, u: Array, weight: Array) -> Self:
         mean, covariance = jax.vmap(_shrunk_moments, (0, None))(u, weight)
@@ -94,6 +101,9 @@ class LowRankWhitening(AbstractWhitening):
 
     def pull_back(self, gradient: Array) -> Array:
         return self._stretched(gradient * _lanes(self.scale, gradient), self.stretch)
+
+    def log_determinant(self) -> Array:
+        return jnp.log(self.scale).sum(axis=1) + jnp.log(self.stretch).sum(axis=1)
 
     def refined(self, u: Array, weight: Array) -> Self:
         flat, count, rows = self.to_flat(u), weight.sum(), weight[:, None]

@@ -59,7 +59,7 @@ def psis(log_ratios: Float[np.ndarray, "*fit draw"]) -> Smoothed:
     usable = np.isfinite(largest[:, 0])
     shifted = np.where(usable[:, None], rows - np.where(usable[:, None], largest, 0.0), 0.0)
     smooth, shape = _smoothed(shifted)
-    total = logsumexp(smooth, axis=1)
+    total = np.asarray(logsumexp(smooth, axis=1))
     weights = np.exp(smooth - total[:, None])
     ess = 1.0 / np.sum(weights**2, axis=1)
     log_mean = np.where(usable, largest[:, 0] + total - math.log(rows.shape[1]), -np.inf)

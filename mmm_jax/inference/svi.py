@@ -131,7 +131,7 @@ def _model(log_density: LogDensity, group: Group) -> None:
     import numpyro.distributions as dist
 
     active = group.active
-    u = numpyro.sample("u", dist.ImproperUniform(dist.constraints.real_vector, (), active.shape))
+    u = jnp.asarray(numpyro.sample("u", dist.ImproperUniform(dist.constraints.real_vector, (), active.shape)))
     one = jax.tree.map(lambda values: values[None], group.whitening)
     flat = one.to_flat((u * active)[None])[0]
     numpyro.factor("density", log_density(flat, group.data) + padding_log_density(u, active))

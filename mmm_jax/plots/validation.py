@@ -33,7 +33,9 @@ def plot_folds(cv: CrossValidation, *, prob: float = 0.9, ax: Axes | None = None
     ax = style.axes_for(ax)
     for number, fold in enumerate(cv.folds):
         colour = (style.VERMILION, style.BLUE)[number % 2]
-        ax.axvline(date2num(fold.cutoff), color=style.GREY, linestyle=":", linewidth=0.8, label=_once("Cutoff", number))
+        ax.axvline(
+            float(date2num(fold.cutoff)), color=style.GREY, linestyle=":", linewidth=0.8, label=_once("Cutoff", number)
+        )
         if cv.status[fold.name] != "failed":
             _draw_forecast(ax, cv.predictions.sel(fold=fold.name), prob, colour, number)
     # Of the rows before, enough to see what the forecasts follow.

@@ -52,6 +52,16 @@ def test_pull_back_is_the_transposed_map(kind):
     np.testing.assert_allclose(whitening.pull_back(slope), transposed(slope)[0], atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", KINDS)
+def test_log_determinant_is_that_of_the_map_s_jacobian(kind):
+    whitening = KINDS[kind]()
+    jacobians = jax.vmap(jax.jacobian(lambda u: whitening.to_flat(jnp.broadcast_to(u, (FITS, 1, SIZE)))[:, 0]))(
+        jnp.zeros((1, SIZE))
+    )[0]
+    np.testing.assert_allclose(whitening.log_determinant(), jnp.linalg.slogdet(jacobians)[1], atol=1e-12)
+
+
 @eqx.filter_jit
 def _refined(whitening, u, weight):
     return whitening.refined(u, weight)
