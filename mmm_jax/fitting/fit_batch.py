@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
@@ -274,7 +275,8 @@ def _run(requests: Mapping[str, Request], bar: Any, *, shape: _Shape) -> Outcome
             with lock:
                 free.append(device)
 
-    with ThreadPoolExecutor(max_workers=len(devices)) as pool:
+    # The workers have every core already: a library's own threads would only wait for one another.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=len(devices)) as pool:
         waiting = {pool.submit(work, chunk): chunk for chunk in chunks}
         try:
             while waiting:

@@ -286,7 +286,8 @@ def _evaluated(log_density: LogDensity, group: Group, proposals: Proposals) -> t
     """Flat vectors, their log densities, and the log ratios to the approximation's, of every proposal."""
     arguments = (group.data, group.whitening, group.active, proposals.u, proposals.log_density)
     flat, values, ratios = compiled(_densities(log_density), *arguments)(*arguments)
-    return np.asarray(flat), np.asarray(values), np.asarray(ratios, float)
+    volume = group.whitening.log_determinant()[:, None]
+    return np.asarray(flat), np.asarray(values), np.asarray(ratios, float) + volume
 
 
 @lru_cache(maxsize=16)
@@ -297,8 +298,7 @@ def _densities(log_density: LogDensity) -> Any:
         flat = whitening.to_flat(u * active[:, None])
         by_proposal = jnp.swapaxes(flat, 0, 1)
         values = jax.lax.map(lambda flat: of_fits(flat, data), by_proposal, batch_size=_AT_ONCE).T
-        volume = whitening.log_determinant()[:, None]
-        return flat, values, values + volume + padding_log_density(u, active[:, None]) - proposed
+        return flat, values, values + padding_log_density(u, active[:, None]) - proposed
 
     return jax.jit(evaluate)
 

@@ -21,7 +21,7 @@ from mmm_jax.inference import nuts
 from mmm_jax.inference.adaptation import StepSize, initial_step_size
 from mmm_jax.inference.laplace import Laplace, laplace, prepared, whitening_of
 from mmm_jax.inference.metric import AbstractWhitening, identity_whitening
-from mmm_jax.inference.programs import compiled, linear_algebra, requested, speed_options
+from mmm_jax.inference.programs import compiled, requested, speed_options
 from mmm_jax.inference.random_numbers import seeds as lane_seeds
 from mmm_jax.inference.samples import LogDensity, Progress, SamplerSettings, Samples
 
@@ -192,17 +192,12 @@ def _draw_group(
     for index, phase in enumerate(phases):
         seeds = lane_seeds(_lane_keys(part.keys, index + 1, settings.num_chains))
         state = _run_phase(log_density, part, whitening, settings, seeds, u, step, phase, weight, report)
-        kept = jnp.asarray(phase.total - phase.skip)
+        flat = np.asarray(compiled(programs.to_flat, whitening, state.record)(whitening, state.record))
         if phase.refine:
-            arguments = (whitening, state.record.position, state.step_size.value, kept)
-            refine = compiled(programs.refine, *arguments)
-            with linear_algebra:
-                whitening, u, values = jax.block_until_ready(refine(*arguments))
-            step = initial_step_size(values, boldness=2.0)
-    flat = compiled(programs.to_flat, whitening, state.record.position)(whitening, state.record.position)
+            whitening, u, step = _refined(whitening, state, flat, phase)
     numbers = np.asarray(state.record.statistics)[:, :, : settings.num_samples]
     stats = {name: numbers[..., k].astype(_KINDS.get(name, numbers.dtype)) for k, name in enumerate(nuts.STATISTICS)}
-    return _Drawn(np.asarray(flat)[:, :, : settings.num_samples], stats, started)
+    return _Drawn(flat[:, :, : settings.num_samples], stats, started)
 
 
 def _run_phase(
@@ -279,7 +274,6 @@ class _Programs(NamedTuple):
     evaluate: Callable[..., Any]
     start: Callable[..., Any]
     run: Callable[..., Any]
-    refine: Callable[..., Any]
     to_flat: Callable[..., Any]
 
 
@@ -304,19 +298,22 @@ def _programs(log_density: LogDensity) -> _Programs:
         jax.jit(evaluate, compiler_options=speed_options()),
         jax.jit(nuts.start, static_argnames=("capacity", "levels")),
         jax.jit(run, donate_argnums=0, compiler_options=speed_options()),
-        jax.jit(_refined),
-        jax.jit(lambda whitening, u: whitening.to_flat(u)),
+        jax.jit(lambda whitening, record: whitening.to_flat(record.position)),
     )
 
 
-def _refined(whitening: AbstractWhitening, u: Array, step: Array, kept: Array) -> tuple[AbstractWhitening, Array, Array]:
+def _refined(
+    whitening: AbstractWhitening, state: nuts.State, flat: np.ndarray, phase: Phase
+) -> tuple[AbstractWhitening, Array, StepSize]:
     """Coordinates by the pooled draws of every fit, the chains' last draws in them, and a common step size per fit."""
-    fits, lanes, capacity, size = u.shape
-    weight = jnp.tile((jnp.arange(capacity) < kept).astype(u.dtype), lanes)
-    new = whitening.refined(u.reshape(fits, lanes * capacity, size), weight)
-    last = jax.lax.dynamic_index_in_dim(u, kept - 1, axis=2, keepdims=False)
-    common = jnp.exp(jnp.log(step).mean(axis=1, keepdims=True))
-    return new, new.to_u(whitening.to_flat(last)), jnp.broadcast_to(common, step.shape)
+    dtype, kept = state.record.place.dtype, phase.total - phase.skip
+    place = np.asarray(state.record.place, float)[:, :, :kept]
+    pooled = place.reshape(place.shape[0], -1, 2, place.shape[-1])
+    new = whitening.refined(pooled[:, :, 0], pooled[:, :, 1])
+    u = new.to_u(flat[:, :, kept - 1])
+    common = np.exp(np.log(np.asarray(state.step_size.value, float)).mean(axis=1, keepdims=True))
+    values = jnp.asarray(np.broadcast_to(common, u.shape[:2]), dtype)
+    return new, jnp.asarray(u, dtype), initial_step_size(values, boldness=2.0)
 
 
 def _prepared(log_density: LogDensity, group: _Group, settings: SamplerSettings) -> "list[Future[Any]]":

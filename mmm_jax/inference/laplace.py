@@ -68,8 +68,8 @@ def laplace(log_density: LogDensity, data: Any, active: np.ndarray) -> Laplace:
             return Laplace(*map(np.asarray, compiled(_search(log_density), wide, moving)(wide, moving)))
         program = _requested(log_density, wide, moving).result()
 
-        def evaluate(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            values, slopes = program(jnp.asarray(points), wide, moving)
+        def evaluate(points: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            values, slopes = program(jnp.asarray(points), jnp.asarray(wanted), wide, moving)
             return np.asarray(values), np.asarray(slopes)
 
         peak = newton(evaluate, np.zeros(active.shape))
@@ -86,7 +86,8 @@ def prepared(log_density: LogDensity, data: Any, active: np.ndarray) -> "list[Fu
 
 def _requested(log_density: LogDensity, data: Any, active: Any) -> "Future[Any]":
     points = jax.ShapeDtypeStruct((active.shape[0], POINTS, active.shape[1]), jnp.float64)
-    return requested(_gradients(log_density), points, data, active)
+    wanted = jax.ShapeDtypeStruct(active.shape[:1], bool)
+    return requested(_gradients(log_density), points, wanted, data, active)
 
 
 def _arrived(peak: Peak) -> np.ndarray:
@@ -98,18 +99,23 @@ def _arrived(peak: Peak) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _gradients(log_density: LogDensity) -> Any:
-    """Log densities and gradients of several points of every fit."""
+    """Log densities and gradients of several points of every fit that they are wanted of."""
 
-    def of_fit(arguments: tuple[Array, Any, Array]) -> tuple[Array, Array]:
-        points, data, active = arguments
+    def of_fit(points: Array, data: Any, active: Array) -> tuple[Array, Array]:
         # The padding's own density, such as its prior's, must not draw it away from 0.
         moving = lambda flat, data: log_density(flat * active, data)  # noqa: E731
         return jax.vmap(jax.value_and_grad(moving), (0, None))(points, data)
 
-    def gradients(points: Array, data: Any, active: Array) -> tuple[Array, Array]:
-        arguments = (points, data, active)
-        # One fit after the other where they would only push each other out of the cache.
-        return jax.lax.map(of_fit, arguments) if jax.default_backend() == "cpu" else jax.vmap(of_fit)(arguments)
+    def unless_done(arguments: tuple[Array, Array, Any, Array]) -> tuple[Array, Array]:
+        points, wanted, *others = arguments
+        nothing = jnp.zeros(points.shape[:1], points.dtype), jnp.zeros_like(points)
+        return jax.lax.cond(wanted, of_fit, lambda *_: nothing, points, *others)
+
+    def gradients(points: Array, wanted: Array, data: Any, active: Array) -> tuple[Array, Array]:
+        if jax.default_backend() == "cpu":
+            # One fit after the other: together they would only push each other out of the cache, and some are done early.
+            return jax.lax.map(unless_done, (points, wanted, data, active))
+        return jax.vmap(of_fit)(points, data, active)
 
     return jax.jit(gradients, compiler_options=speed_options())
 

@@ -18,8 +18,8 @@ _MAX_ITERATIONS = 100
 _GOAL = 1e-3
 """Largest entry of the gradient at which the search ends."""
 
-_DIFFERENCE = 1e-3
-"""Step of the gradient's central differences; their error is far below what a metric needs, and their noise small."""
+_DIFFERENCE = 1e-5
+"""Step of the gradient's differences; error and noise are far below what a metric needs, even where it is narrow."""
 
 _FLAT = 1e-3
 """Least curvature of a Newton step; the prior's own is about 1."""
@@ -27,8 +27,11 @@ _FLAT = 1e-3
 _DAMPINGS = np.concatenate([[0.0], 10.0 ** np.linspace(-1.0, 6.0, POINTS - 1)])
 """Added to the curvatures: from Newton's own step to a short one along the gradient."""
 
-Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Log densities (fit, point) and gradients (fit, point, flat) of points (fit, `POINTS`, flat)."""
+Evaluate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Log densities (fit, point) and gradients (fit, point, flat) of points (fit, `POINTS`, flat).
+
+The second argument, shape (fit,), says for which fits: what comes for the others is not looked at.
+"""
 
 
 class Peak(NamedTuple):
@@ -59,12 +62,12 @@ def newton(evaluate: Evaluate, start: Float[np.ndarray, "fit flat"]) -> Peak:
     Reference:
         Nocedal and Wright (2006), Numerical Optimization, section 3.4.
     """
-    values, slopes = evaluate(np.repeat(start[:, None], POINTS, axis=1))
+    values, slopes = evaluate(np.repeat(start[:, None], POINTS, axis=1), np.ones(len(start), bool))
     peak = Peak(start, values[:, 0], slopes[:, 0], np.zeros((*start.shape, start.shape[1])), np.zeros(len(start), int))
     searching = np.isfinite(peak.log_density) & np.isfinite(peak.gradient).all(axis=1)
     for _ in range(_MAX_ITERATIONS):
-        hessian = _hessian(evaluate, peak.mode)
-        peak = peak._replace(hessian=np.where(searching[:, None, None], hessian, peak.hessian))
+        hessian = _hessian(evaluate, peak, searching)
+        peak = peak._replace(hessian=hessian)
         searching &= (np.abs(peak.gradient).max(axis=1) > _GOAL) & np.isfinite(hessian).all(axis=(1, 2))
         if not searching.any():
             break
@@ -72,17 +75,17 @@ def newton(evaluate: Evaluate, start: Float[np.ndarray, "fit flat"]) -> Peak:
     return peak
 
 
-def _hessian(evaluate: Evaluate, mode: np.ndarray) -> np.ndarray:
-    """Of minus the log density, symmetric, by differences of the gradient along every coordinate."""
-    size, half = mode.shape[1], POINTS // 2
-    rows = np.zeros((len(mode), -(-size // half) * half, size))
-    for first in range(0, size, half):
-        steps = _DIFFERENCE * np.eye(size)[first : first + half]
-        steps = np.concatenate([steps, np.zeros((half - len(steps), size))])
-        _, slopes = evaluate(mode[:, None] + np.concatenate([steps, -steps]))
-        rows[:, first : first + half] = (slopes[:, half:] - slopes[:, :half]) / (2.0 * _DIFFERENCE)
+def _hessian(evaluate: Evaluate, peak: Peak, searching: Bool[np.ndarray, " fit"]) -> np.ndarray:
+    """Of minus the log density, symmetric, by differences of the gradient along every coordinate; the last one of others."""
+    size = peak.mode.shape[1]
+    rows = np.zeros((len(peak.mode), -(-size // POINTS) * POINTS, size))
+    for first in range(0, size, POINTS):
+        steps = _DIFFERENCE * np.eye(size)[first : first + POINTS]
+        steps = np.concatenate([steps, np.zeros((POINTS - len(steps), size))])
+        _, slopes = evaluate(peak.mode[:, None] + steps, searching)
+        rows[:, first : first + POINTS] = (peak.gradient[:, None] - slopes) / _DIFFERENCE
     hessian = rows[:, :size]
-    return 0.5 * (hessian + hessian.swapaxes(1, 2))
+    return np.where(searching[:, None, None], 0.5 * (hessian + hessian.swapaxes(1, 2)), peak.hessian)
 
 
 def _stepped(evaluate: Evaluate, peak: Peak, searching: Bool[np.ndarray, " fit"]) -> tuple[Peak, np.ndarray]:
@@ -92,7 +95,7 @@ def _stepped(evaluate: Evaluate, peak: Peak, searching: Bool[np.ndarray, " fit"]
     along = np.einsum("fij,fi->fj", axes, np.where(searching[:, None], peak.gradient, 0.0))
     damped = np.maximum(np.abs(curvature), _FLAT)[:, None] + _DAMPINGS[:, None]
     points = peak.mode[:, None] + np.einsum("fij,fpj->fpi", axes, along[:, None] / damped)
-    values, slopes = evaluate(points)
+    values, slopes = evaluate(points, searching)
     values = np.where(np.isfinite(values) & np.isfinite(slopes).all(axis=2), values, -np.inf)
     fits, best = np.arange(len(values)), values.argmax(axis=1)
     better = searching & (values[fits, best] > peak.log_density)

@@ -102,10 +102,25 @@ STATISTICS = ("acceptance_rate", "diverging", "energy", "lp", "n_steps", "step_s
 
 
 class Record(NamedTuple):
-    """Draws, and their statistics as numbers of one kind."""
+    """What is kept of the draws.
 
-    position: Float[Array, "fit lane draw flat"]
+    Attributes:
+        place: position and gradient.
+        statistics: as numbers of one kind.
+    """
+
+    place: Float[Array, "fit lane draw 2 flat"]
     statistics: Float[Array, "fit lane draw statistic"]
+
+    @property
+    def position(self) -> Float[Array, "fit lane draw flat"]:
+        """The draws themselves."""
+        return self.place[..., 0, :]
+
+    @property
+    def slope(self) -> Float[Array, "fit lane draw flat"]:
+        """The log density's gradients there."""
+        return self.place[..., 1, :]
 
 
 class State(NamedTuple):
@@ -187,7 +202,7 @@ def start(
         momentum_sum=jnp.zeros_like(position),
         checkpoints=jnp.zeros((blocks, *lanes, 2, size), dtype),
     )
-    record = Record(jnp.zeros((*lanes, capacity, size), dtype), jnp.zeros((*lanes, capacity, len(STATISTICS)), dtype))
+    record = Record(jnp.zeros((*lanes, capacity, 2, size), dtype), jnp.zeros((*lanes, capacity, len(STATISTICS)), dtype))
     return State(seeds, tree, subtree, step_size, counts, counts, zeros + 1.0, zeros, counts, record)
 
 
@@ -371,7 +386,7 @@ def _recorded(
     step_size = state.step_size.value * state.stride
     numbers = (rate, diverging, draw.energy, draw.log_density, leapfrogs, step_size, depth)
     statistics = jnp.stack([number.astype(rate.dtype) for number in numbers], axis=-1)
-    new = Record(draw.place[..., 0, :], statistics)
+    new = Record(draw.place, statistics)
     return jax.tree.map(lambda kept, value: kept.at[fit, lane, at].set(value, mode="drop"), state.record, new)
 
 

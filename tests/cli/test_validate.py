@@ -112,7 +112,7 @@ def test_json_is_all_there_is(place):
         ("initial: 65", "inital: 65", "did you mean 'initial'?"),
         ("horizon: 3", "horizon: 0", "validation.horizon: must be at least 1, got 0"),
         ("horizon: 3", "window: growing", "must be one of expanding, rolling"),
-        ("key: 3", "key: 3, engine: numpyro", "engine 'lanes' only"),
+        ("key: 3", "key: 3, engine: numpyro", "engines lanes, laplace, svi only"),
     ],
 )
 def test_bad_input_is_one_line(place, old, new, words):
