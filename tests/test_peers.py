@@ -108,12 +108,14 @@ def test_the_single_table_shows_both_processes_and_the_agreement():
     assert "failed: stopped" in text
 
 
-def test_the_batch_table_marks_what_is_extrapolated():
-    peer, ours = _run([_fit(20.0), _fit(10.0)]), _run([_fit(1.0)] * 4, tool="mmm_jax")
-    entries = [settings.judged(run, 4) for run in (peer, ours)]
-    text = markdown({"batch": _section([peer, ours], entries=entries)})
+def test_the_batch_table_marks_what_is_extrapolated_and_compares_with_both_processes():
+    peer = _run([_fit(20.0), _fit(10.0)], caches="empty")
+    cold, warm = (_run([_fit(wall)] * 4, tool="mmm_jax", caches=caches) for wall, caches in ((1.0, "empty"), (0.5, "warm")))
+    entries = [settings.judged(run, 4) for run in (peer, cold, warm)]
+    text = markdown({"batch": _section([peer, cold, warm], entries=entries)})
     assert "| 4 | mmm_jax, nuts | 500 + 500 @ 0.9 | 4 | 7.0 | 1.75 | 2057 |" in text
-    assert "| 53.0 *extrapolated* | 13.25 *extrapolated* | 272 | 7.6 x the time |" in text
+    assert "| 4 | mmm_jax, nuts, second process | 500 + 500 @ 0.9 | 4 | 5.0 | 1.25 | 2880 |" in text
+    assert "| 53.0 *extrapolated* | 13.25 *extrapolated* | 272 | 7.6 x its time | 10.6 x its time |" in text
 
 
 def test_a_batch_that_never_reaches_the_bar_has_no_number():

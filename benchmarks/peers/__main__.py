@@ -1,8 +1,9 @@
 """Peers against this package, one fresh process after another: `python -m benchmarks.peers single|batch [options]`.
 
 `single` fits the case study's training weeks, each tool in two processes: with empty compilation caches, then with what the
-first one left in them. `batch` fits tables with different data each, every process with empty caches; a peer may be run on
-the first of them only, and its time for the rest is then extrapolated and marked so. `benchmarks.peers.table` writes
+first one left in them. `batch` fits tables with different data each: this package in two processes as well, the second on
+the programs that the first compiled, which do not depend on the data; a peer in one, whose programs do. A peer may be run
+on the first tables only, and its time for the rest is then extrapolated and marked so. `benchmarks.peers.table` writes
 Markdown from the JSON.
 """
 
@@ -93,16 +94,17 @@ def run_single(options: argparse.Namespace, section: dict[str, Any], ours: Tool,
 
 
 def run_batch(options: argparse.Namespace, section: dict[str, Any], ours: Tool, peers: list[Tool], folder: Path) -> None:
-    """Ours at every size; a peer once per setting, on as many tables as its limit allows."""
+    """Ours at every size, with empty and warm caches; a peer once per setting, on as many tables as its limit allows."""
     sizes = sorted(int(size) for size in options.sizes.split(","))
     problems.batch_problem(sizes[-1], folder / "batch")
     limit = min(options.peer_limit or sizes[-1], sizes[-1])
     section["entries"] = []
     for index, (tool, setting) in enumerate(plan(options, ours, peers)):
-        for count in sizes if tool is ours else [limit]:
+        repeated = [(count, caches) for count in sizes for caches in ("empty", "warm")]
+        for count, caches in repeated if tool is ours else [(limit, "empty")]:
             job = Job(folder / "batch", setting, options.chains, limit=count)
-            run = launch(tool, job, folder / f"caches_{index}_{count}", options.timeout)
-            section["runs"].append({**run, "caches": "empty"})
+            run = {**launch(tool, job, folder / f"caches_{index}_{count}", options.timeout), "caches": caches}
+            section["runs"].append(run)
             section["entries"] += [settings.judged(run, size) for size in ([count] if tool is ours else sizes)]
             write(options, section)
 

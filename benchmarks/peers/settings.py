@@ -39,7 +39,7 @@ def judged(run: dict[str, Any], size: int) -> dict[str, Any]:
     Where it fitted fewer, the seconds are extrapolated: start of the process, its first fit, and the mean of its later
     fits for every one that follows.
     """
-    about = {name: run.get(name) for name in ("tool", "sampler", "settings", "dtype", "device", "peak_megabytes")}
+    about = {name: run.get(name) for name in ("tool", "sampler", "settings", "caches", "dtype", "device", "peak_megabytes")}
     if "error" in run:
         return {**about, "size": size, "reaches_bar": False, "error": run["error"]}
     fits = run["fits"][:size]
