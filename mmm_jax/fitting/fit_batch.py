@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import ApproximationWarning, BatchError, ConvergenceWarning, MMMError, SpecError, StoreError
 from mmm_jax.fitting.batch_engines import Ray, chosen_batch_engine
+from mmm_jax.fitting.batch_memory import check_memory, width_on
 from mmm_jax.fitting.batch_store import BatchStore, Entry
 from mmm_jax.fitting.engines import BatchEngine, ChosenEngine
 from mmm_jax.fitting.jobs import Job, Outcome, Outcomes, Request, chunked, fit_key, prepared, run_chunk
@@ -31,10 +32,6 @@ from mmm_jax.inference.samples import SamplerSettings
 from mmm_jax.inference.svi import SVI
 from mmm_jax.kernels.numerics import Precision
 from mmm_jax.model.spec import ModelSpec
-
-_LANES = {"cpu": 32}
-_LANES_ELSEWHERE = 2048
-"""Chains that a program runs side by side: what a core's cache holds, and what fills an accelerator."""
 
 _Run = Callable[[Mapping[str, Request], Any], Outcomes]
 """Makes fits, and counts them on the bar."""
@@ -166,7 +163,8 @@ def fit_batch(
     Raises:
         SpecError: settings out of range, an unknown engine, or a panel without a spec.
         StoreError: the store cannot be written, is in use, or holds other fits under the same names.
-        BatchError: ray is not installed, no cluster answers, or it has no room for a single task.
+        BatchError: the draws would not fit into memory and there is no store; ray is not installed, no cluster answers,
+            or it has no room for a single task.
 
     Warns:
         ConvergenceWarning: some fits have not converged or failed; see `Batch.summary`.
@@ -176,7 +174,7 @@ def fit_batch(
     settings = checked_settings(num_chains, chosen.warmup(num_warmup), num_samples, target_accept, max_tree_depth)
     check_precision(precision)
     requests = _requests(panels, spec, scales or {}, as_key(key), settings, precision, chosen)
-    run = _runner(ray, num_chains, chunk_size)
+    run = _runner(ray, chunk_size)
     with batch_bar(progress, len(requests)) as bar:
         if store is None:
             batch = _run_in_memory(requests, run, bar)
@@ -188,26 +186,14 @@ def fit_batch(
     return batch
 
 
-class _Shape(NamedTuple):
-    """Fits per program, and per task of a worker."""
-
-    width: int
-    chunk: int
-
-
-def _width_on(platform: str, num_chains: int) -> int:
-    return max(1, _LANES.get(platform, _LANES_ELSEWHERE) // num_chains)
-
-
-def _runner(ray: Ray | None, num_chains: int, chunk_size: int | None) -> _Run:
+def _runner(ray: Ray | None, chunk_size: int | None) -> _Run:
     if ray is None:
-        width = _width_on(jax.default_backend(), num_chains)
-        return partial(_run, shape=_Shape(width, chunk_size or width))
+        return partial(_run, chunk_size=chunk_size)
     if chunk_size is not None:
         raise SpecError(
             f"On Ray, the size of a task is the option fits_per_task of mmm_jax.Ray; got chunk_size={chunk_size}."
         )
-    return partial(run_on_ray, choice=ray, width_on=partial(_width_on, num_chains=num_chains))
+    return partial(run_on_ray, choice=ray)
 
 
 def _requests(
@@ -231,6 +217,8 @@ def _requests(
 
 
 def _run_in_memory(requests: Mapping[str, Request], run: _Run, bar: Any) -> Batch:
+    items = {"float32": 4, "float64": 8}
+    check_memory(sum(_numbers_kept(request) * items[request.precision] for request in requests.values()))
     fits: dict[str, Fit] = {}
     entries = {}
     with closing(run(requests, bar)) as made:
@@ -254,7 +242,7 @@ def _run_into(store: BatchStore, requests: Mapping[str, Request], run: _Run, bar
     return Batch({name: store.entries[name] for name in requests}, store.load)
 
 
-def _run(requests: Mapping[str, Request], bar: Any, *, shape: _Shape) -> Outcomes:
+def _run(requests: Mapping[str, Request], bar: Any, *, chunk_size: int | None) -> Outcomes:
     """Outcomes as they come, from one thread per device, or per core of a CPU."""
     ready = [prepared(request) for request in requests.values()]
     for outcome in ready:
@@ -262,7 +250,8 @@ def _run(requests: Mapping[str, Request], bar: Any, *, shape: _Shape) -> Outcome
             bar.finish(1)
             yield requests[outcome.name], outcome
     devices = _workers()
-    chunks = chunked([job for job in ready if isinstance(job, Job)], shape.chunk)
+    width = partial(width_on, jax.default_backend())
+    chunks = chunked([job for job in ready if isinstance(job, Job)], lambda job: chunk_size or width(job))
     free, lock = list(devices), threading.Lock()
 
     def work(chunk: list[Job]) -> list[Outcome]:
@@ -270,7 +259,7 @@ def _run(requests: Mapping[str, Request], bar: Any, *, shape: _Shape) -> Outcome
             device = free.pop()
         try:
             with jax.default_device(device):
-                return run_chunk(chunk, shape.width, bar.part(len(chunk)))
+                return run_chunk(chunk, width(chunk[0]), bar.part(len(chunk)))
         finally:
             with lock:
                 free.append(device)

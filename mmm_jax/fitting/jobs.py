@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -111,12 +111,13 @@ def failed(request: Request, error: Exception) -> Outcome:
     return Outcome(request.name, "failed", None, f"{type(error).__name__}: {error}")
 
 
-def chunked(jobs: Iterable[Job], most: int) -> list[list[Job]]:
-    """Jobs in chunks of equal shape, at most `most` fits each."""
+def chunked(jobs: Iterable[Job], most: Callable[[Job], int]) -> list[list[Job]]:
+    """Jobs in chunks of equal shape, at most `most` of one of them each."""
     groups: dict[Any, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.shape, []).append(job)
-    return [group[first : first + most] for group in groups.values() for first in range(0, len(group), most)]
+    sized = [(group, most(group[0])) for group in groups.values()]
+    return [group[first : first + size] for group, size in sized for first in range(0, len(group), size)]
 
 
 def run_chunk(jobs: Sequence[Job], width: int, progress: Progress | None) -> list[Outcome]:

@@ -4,10 +4,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmm_jax.fitting.batch_engines import Ray
-from mmm_jax.fitting.jobs import Outcome, Outcomes, Request, failed, prepared
+from mmm_jax.fitting.batch_memory import width_on
+from mmm_jax.fitting.jobs import Job, Outcome, Outcomes, Request, failed, prepared
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import BatchBar
 from mmm_jax.fitting.ray_cluster import Share, check_room, connected, imported_ray, places, share_of
@@ -20,19 +21,18 @@ _PATIENCE = 60.0
 """Seconds without a result after which it is asked whether any machine is left."""
 
 
-def run_on_ray(requests: Mapping[str, Request], bar: BatchBar, *, choice: Ray, width_on: Callable[[str], int]) -> Outcomes:
+def run_on_ray(requests: Mapping[str, Request], bar: BatchBar, *, choice: Ray) -> Outcomes:
     """Outcomes as they come, from tasks of a cluster. Close the iterator to leave the cluster, and so to end what runs.
 
     Args:
         requests: by name.
         bar: counts the fits.
         choice: the cluster, and what its tasks are like.
-        width_on: fits per program on a platform of JAX.
 
     Raises:
         BatchError: ray is not installed, no cluster answers, or it has no room for a single task.
     """
-    groups: dict[Any, list[Request]] = {}
+    groups: dict[Any, tuple[Job, list[Request]]] = {}
     for request in requests.values():
         ready = prepared(request)
         if isinstance(ready, Outcome):
@@ -40,22 +40,29 @@ def run_on_ray(requests: Mapping[str, Request], bar: BatchBar, *, choice: Ray, w
             yield request, ready
         else:
             # The worker prepares it again: a request is smaller than a job, and the same everywhere.
-            groups.setdefault(ready.shape, []).append(request)
+            groups.setdefault(ready.shape, (ready, []))[1].append(request)
     if groups:
         with connected(choice.address):
             share = share_of(choice)
-            width = width_on(share.platform)
-            yield from _spread(_shards(groups.values(), choice.fits_per_task or width), choice, share, width, bar)
+            sized = [(width_on(share.platform, job), group) for job, group in groups.values()]
+            yield from _spread(deque(_shards(sized, choice.fits_per_task)), choice, share, bar)
 
 
-def _shards(groups: Any, most: int) -> deque[list[Request]]:
-    return deque(group[first : first + most] for group in groups for first in range(0, len(group), most))
+class _Shard(NamedTuple):
+    """Fits of a task, and per program."""
+
+    requests: list[Request]
+    width: int
 
 
-def _spread(
-    left: deque[list[Request]], choice: Ray, share: Share, width: int, bar: BatchBar
-) -> Iterator[tuple[Request, Outcome]]:
-    ray, submit = imported_ray(), _submitter(choice, share, width)
+def _shards(groups: Sequence[tuple[int, list[Request]]], most: int | None) -> Iterator[_Shard]:
+    for width, group in groups:
+        step = most or width
+        yield from (_Shard(group[first : first + step], width) for first in range(0, len(group), step))
+
+
+def _spread(left: deque[_Shard], choice: Ray, share: Share, bar: BatchBar) -> Iterator[tuple[Request, Outcome]]:
+    ray, submit = imported_ray(), _submitter(choice, share)
     waiting: dict[Any, list[Request]] = {}
     check_room(share)
     while left or waiting:
@@ -63,7 +70,7 @@ def _spread(
         most = max(1, _SHARDS_PER_PLACE * places(share))
         while left and len(waiting) < most:
             shard = left.popleft()
-            waiting[submit(shard)] = shard
+            waiting[submit(shard)] = shard.requests
         # Whoever stops here leaves the cluster, which ends what runs. `ray.cancel` must not: where a task is done in the
         # same moment, Ray 2 ends the process that asks.
         done, _ = ray.wait(list(waiting), timeout=_PATIENCE)
@@ -75,13 +82,14 @@ def _spread(
             check_room(share)
 
 
-def _submitter(choice: Ray, share: Share, width: int) -> Callable[[list[Request]], Any]:
+def _submitter(choice: Ray, share: Share) -> Callable[[_Shard], Any]:
     ray = imported_ray()
     setting = setting_here(share.platform, same_machine=choice.address == "local")
     task, needs = ray.remote(run_shard), {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_retries": choice.max_retries}
 
-    def submit(shard: list[Request]) -> Any:
-        return task.options(name=f"mmm-jax: {len(shard)} fits", **needs).remote(setting, width, [ray.put(shard)])
+    def submit(shard: _Shard) -> Any:
+        name = f"mmm-jax: {len(shard.requests)} fits"
+        return task.options(name=name, **needs).remote(setting, shard.width, [ray.put(shard.requests)])
 
     return submit
 

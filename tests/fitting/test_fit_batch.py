@@ -10,13 +10,17 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import mmm_jax as mj
 from mmm_jax.errors import BatchError, ConvergenceWarning, PanelError, SpecError, StoreError
+from mmm_jax.fitting import batch_memory
 from mmm_jax.fitting.batch_store import BatchStore
+from mmm_jax.fitting.jobs import Request, prepared
 from mmm_jax.inference.programs import compilations
+from mmm_jax.inference.samples import SamplerSettings
 
 SPEC = mj.ModelSpec(adstock=mj.GeometricAdstock(l_max=4), yearly_seasonality=1)
 SHORT = {"num_chains": 2, "num_warmup": 40, "num_samples": 40, "progress": False}
@@ -200,6 +204,29 @@ def test_places_that_cannot_be_written_are_refused_before_sampling(tmp_path, mon
     with pytest.raises(StoreError, match="GB left"):
         mj.fit_batch(markets(), SPEC, store=tmp_path / "fits", **SHORT)
     assert compilations.count == before
+
+
+def test_draws_that_memory_cannot_hold_are_refused_before_sampling(monkeypatch, tmp_path):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       100 kB\nMemAvailable:    20 kB\n")
+    monkeypatch.setattr(batch_memory, "_MEMINFO", meminfo)
+    before = compilations.count
+    with pytest.raises(BatchError, match="0.0 GB of memory are free. Pass store="):
+        mj.fit_batch(markets(), SPEC, **SHORT)
+    assert compilations.count == before
+    assert len(mj.fit_batch(markets(1), SPEC, store=tmp_path / "fits", **SHORT)) == 1
+
+
+def test_very_large_fits_have_narrower_programs():
+    def width(platform, **settings):
+        request = Request("m0", market(), SPEC, None, jax.random.key(0), SamplerSettings(**settings), "float32")
+        return batch_memory.width_on(platform, prepared(request))
+
+    assert width("cpu") == 8
+    assert width("cpu", num_chains=1) == 32
+    assert width("gpu") == 512
+    assert 1 <= width("gpu", num_samples=200_000) < width("gpu", num_samples=50_000) < 512
+    assert width("cpu", num_chains=64) == width("cpu", num_samples=10**7) == 1
 
 
 def test_names_are_no_paths(tmp_path):
