@@ -1,13 +1,14 @@
 """Benchmarks of the peers, without the peers: tables, settings, extrapolation, Markdown."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.peers import problems, settings
-from benchmarks.peers.table import markdown
+from benchmarks.peers.table import brief, inserted, markdown
 
 ROLES = {"data": "made up", "date": "date", "target": "sales", "channels": ["TV", "Radio"], "controls": ["promo"]}
 
@@ -116,6 +117,16 @@ def test_the_batch_table_marks_what_is_extrapolated_and_compares_with_both_proce
     assert "| 4 | mmm_jax, nuts | 500 + 500 @ 0.9 | 4 | 7.0 | 1.75 | 2057 |" in text
     assert "| 4 | mmm_jax, nuts, second process | 500 + 500 @ 0.9 | 4 | 5.0 | 1.25 | 2880 |" in text
     assert "| 53.0 *extrapolated* | 13.25 *extrapolated* | 272 | 7.6 x its time | 10.6 x its time |" in text
+
+
+def test_the_readme_shows_the_recorded_run():
+    root = Path(__file__).parents[1]
+    document = json.loads((root / "benchmarks/results/peers.json").read_text())
+    page = (root / "README.md").read_text()
+    assert page == inserted(page, brief(document))
+    assert (root / "benchmarks/results/peers.md").read_text() == markdown(document) + "\n"
+    with pytest.raises(ValueError, match="no <!-- peers: begin"):
+        inserted("# A page without marks", "text")
 
 
 def test_a_batch_that_never_reaches_the_bar_has_no_number():

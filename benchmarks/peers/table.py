@@ -1,4 +1,7 @@
-"""Markdown from the JSON of the runs alone: `python -m benchmarks.peers.table benchmarks/results/peers.json`."""
+"""Markdown from the JSON of the runs alone: `python -m benchmarks.peers.table benchmarks/results/peers.json`.
+
+With `--into README.md`, the short form replaces what stands between two comments of that page.
+"""
 
 import argparse
 import json
@@ -8,12 +11,50 @@ from typing import Any
 
 from benchmarks.peers.settings import cheapest, judged
 
+_BEGIN, _END = "<!-- peers: begin -->", "<!-- peers: end -->"
+
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
-    print(markdown(json.loads(parser.parse_args().file.read_text())))
+    parser.add_argument("--into", type=Path, help="page that takes the short form")
+    options = parser.parse_args()
+    document = json.loads(options.file.read_text())
+    if options.into is None:
+        print(markdown(document))
+    else:
+        options.into.write_text(inserted(options.into.read_text(), brief(document)))
+
+
+def inserted(page: str, text: str) -> str:
+    """The page with the text between its marks.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
+    before, found, rest = page.partition(_BEGIN)
+    _, ends, after = rest.partition(_END)
+    if not (found and ends):
+        raise ValueError(f"The page has no {_BEGIN} followed by {_END}.")
+    return f"{before}{_BEGIN}\n{text}\n{_END}{after}"
+
+
+def brief(document: dict[str, Any], size: int = 64) -> str:
+    """One fit and one batch, every tool at its cheapest setting that reaches the bar."""
+    single, batch = document["single"], document["batch"]
+    one = ["one fit", "setting", "wall s, empty caches", "wall s, second process", "min bulk ESS per second of sampling"]
+    many = [f"{size} fits", "setting", "seconds per fit", "fits per hour", "worst bulk ESS", "worst R-hat"]
+    bar = batch["bar"]
+    return "\n\n".join(
+        [
+            grid(one, _brief_rows(single["runs"])),
+            grid(many, _brief_batch(batch["entries"], size)),
+            f"4 chains; every tool at the cheapest setting of its grid whose every fit has min bulk ESS > "
+            f"{bar['min_ess_bulk_above']:g} and R-hat < {bar['max_rhat_below']:g}. Recorded on {batch['date'][:10]} on "
+            f"{batch['machine']}; *extrapolated* from {_fits_run(batch['entries'], size)} fits.",
+        ]
+    )
 
 
 def markdown(document: dict[str, Any]) -> str:
@@ -24,6 +65,42 @@ def markdown(document: dict[str, Any]) -> str:
     if "batch" in document:
         parts += ["## A batch of fits", *about(document["batch"]), *batch(document["batch"])]
     return "\n\n".join(parts)
+
+
+def _brief_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
+    groups: dict[str, list[dict[str, dict[str, Any]]]] = {}
+    for pair in _pairs(runs):
+        groups.setdefault(label(pair["empty"]), []).append(pair)
+    return [_brief_row(name, pairs) for name, pairs in groups.items()]
+
+
+def _brief_row(name: str, pairs: Sequence[dict[str, dict[str, Any]]]) -> list[str]:
+    good = [pair for pair in pairs if all(judged(run, 1)["reaches_bar"] for run in pair.values()) and "warm" in pair]
+    if not good:
+        return [name, "none of its grid reaches the bar", "", "", ""]
+    best = min(good, key=lambda pair: judged(pair["warm"], 1)["total_seconds"])
+    walls = [number(judged(best[caches], 1)["total_seconds"], 1) for caches in ("empty", "warm")]
+    fit = best["warm"]["fits"][0]
+    return [name, setting(best["warm"]), *walls, number(fit["min_ess_bulk"] / fit["sampling_seconds"], 0)]
+
+
+def _brief_batch(entries: Sequence[dict[str, Any]], size: int) -> list[list[str]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        if entry["size"] == size:
+            groups.setdefault(_process(entry), []).append(entry)
+    return [_brief_batch_row(name, cheapest(group)) for name, group in groups.items()]
+
+
+def _brief_batch_row(name: str, best: dict[str, Any] | None) -> list[str]:
+    if best is None:
+        return [name, "none of its grid reaches the bar", *[""] * 4]
+    ends = [number(3600 / best["seconds_per_fit"], 0), number(best["worst_ess_bulk"], 0), number(best["worst_rhat"], 4)]
+    return [name, setting(best), _seconds(best)[1], *ends]
+
+
+def _fits_run(entries: Sequence[dict[str, Any]], size: int) -> int:
+    return min(entry["fits_run"] for entry in entries if entry["size"] == size and "fits_run" in entry)
 
 
 def about(section: dict[str, Any]) -> list[str]:
@@ -95,8 +172,8 @@ def grid(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def label(run: dict[str, Any]) -> str:
-    """Tool and sampler."""
-    return f"{run['tool']}, {run['sampler']}"
+    """Tool and sampler; the tool alone where it takes its own default."""
+    return run["tool"] if run["sampler"] == "own" else f"{run['tool']}, {run['sampler']}"
 
 
 def setting(run: dict[str, Any]) -> str:

@@ -99,14 +99,14 @@ def _notice_folds(screen: Screen, cv: CrossValidation) -> None:
             entry = cv.batch.entries[names[0]]
             why = entry.error or " ".join((entry.diagnostics or {}).get("problems", []))
             words = "failed" if status == "failed" else "have not converged"
-            screen.notice(f"{len(names)} of {len(cv.folds)} folds {words}: {', '.join(names)}. The first: {why}")
+            screen.notice(f"{len(names)} of {len(cv.folds)} folds (*) {words}: {', '.join(names)}. The first: {why}")
 
 
 def _show_folds(screen: Screen, cv: CrossValidation) -> None:
     rows = [
         [
-            str(name),
-            str(row["status"]).replace("_", " "),
+            # What is wrong with it is said below.
+            str(name) if row["status"] == "success" else f"{name} *",
             str(row["training_rows"]),
             amount(row["crps"]),
             amount(row["training_crps"]),
@@ -117,8 +117,8 @@ def _show_folds(screen: Screen, cv: CrossValidation) -> None:
         ]
         for name, row in cv.scores().iterrows()
     ]
-    columns = ["Cutoff", "status", "rows", "CRPS", "in training", "in 50%", "in 90%", "MAPE", "bias"]
-    screen.table(f"Forecasts by fold, in {cv.panel.target_name}", columns, rows)
+    columns = ["Cutoff", "rows", "CRPS", "fitted", "in 50%", "in 90%", "MAPE", "bias"]
+    screen.table(f"Forecasts by fold, in {cv.panel.target_name} (fitted: CRPS of the training rows)", columns, rows)
 
 
 def _show_horizon(screen: Screen, cv: CrossValidation) -> None:

@@ -72,7 +72,9 @@ def test_tables_for_people_and_numbers_for_machines_are_those_of_the_package(pla
     for words in ("Forecasts by fold", "Forecasts by how far ahead", "Least stable over the folds", "2023-03-26"):
         assert words in out
     # 120 draws can never have the effective sample size that the diagnostics ask for.
-    assert "2 of 2 folds have not converged: 2023-03-26, 2023-04-16" in err
+    assert "2 of 2 folds (*) have not converged: 2023-03-26, 2023-04-16" in err
+    assert max(map(len, out.splitlines())) <= 80
+    assert "2023-03-26 *" in out
     found = json.loads((place / "checks" / "validation.json").read_text(), parse_constant=pytest.fail)
     assert {path.stem for path in (place / "checks" / "plots").iterdir()} == {"folds", "scores_by_horizon", "roas_by_fold"}
     panel = mj.Panel.from_frame(table()[:71], date="week", target="sales", channels=["tv"])
