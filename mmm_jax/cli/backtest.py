@@ -110,14 +110,13 @@ def _show_folds(screen: Screen, cv: CrossValidation) -> None:
             str(row["training_rows"]),
             amount(row["crps"]),
             amount(row["training_crps"]),
-            percent(row["coverage_50"]),
             percent(row["coverage_90"]),
             percent(row["mape"]),
             amount(row["bias"]),
         ]
         for name, row in cv.scores().iterrows()
     ]
-    columns = ["Cutoff", "rows", "CRPS", "fitted", "in 50%", "in 90%", "MAPE", "bias"]
+    columns = ["Cutoff", "rows", "CRPS", "fitted", "in 90%", "MAPE", "bias"]
     screen.table(f"Forecasts by fold, in {cv.panel.target_name} (fitted: CRPS of the training rows)", columns, rows)
 
 
