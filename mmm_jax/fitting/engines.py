@@ -10,6 +10,7 @@ from mmm_jax.errors import SpecError
 from mmm_jax.inference import approximate, lanes, svi
 from mmm_jax.inference.approximate import Approximated
 from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics, diagnose_approximation
+from mmm_jax.inference.blas import one_blas_thread
 from mmm_jax.inference.convergence import Draws
 from mmm_jax.inference.diagnostics import Diagnostics, diagnose
 from mmm_jax.inference.samples import LogDensity, Progress, SamplerSettings, Samples
@@ -67,11 +68,12 @@ class ChosenEngine(NamedTuple):
     ) -> Any:
         """Draws of many fits of one shape, see `lanes.sample_many`."""
         arguments = (log_density, data, keys, settings, active)
-        if self.name == "lanes":
-            return lanes.sample_many(*arguments, progress=progress)
-        if self.name == "laplace":
-            return approximate.sample_many(*arguments, progress=progress)
-        return svi.sample_many(*arguments, svi=self.svi, progress=progress)
+        with one_blas_thread():
+            if self.name == "lanes":
+                return lanes.sample_many(*arguments, progress=progress)
+            if self.name == "laplace":
+                return approximate.sample_many(*arguments, progress=progress)
+            return svi.sample_many(*arguments, svi=self.svi, progress=progress)
 
 
 def chosen_engine(engine: str | SVI, among: Collection[str] = get_args(Engine)) -> ChosenEngine:

@@ -15,7 +15,7 @@ from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import progress_bar
 from mmm_jax.fitting.settings import check_precision, checked_settings
-from mmm_jax.inference import lanes, numpyro_nuts
+from mmm_jax.inference import numpyro_nuts
 from mmm_jax.inference.approximate import Approximated
 from mmm_jax.inference.samples import Progress, SamplerSettings, Samples
 from mmm_jax.inference.svi import SVI
@@ -98,13 +98,11 @@ def _sampled(
         target = target_of(build_model(spec, panel, scales))
         size = flat_size(target.charts)
         return numpyro_nuts.sample(flat_log_density, target, size, key, settings, progress=report), target, 0.0
-    # Padded as in a batch, so that both run the same program and give the same numbers.
+    # Padded as in a batch, so that panels of nearly the same size share a program.
     target, active = padded_target(spec, panel, scales)
-    if engine.name == "lanes":
-        found = lanes.sample(flat_log_density, target, len(active), key, settings, active=active, progress=report)
-        return found, target, 0.0
     data = jax.tree.map(lambda values: jnp.asarray(values)[None], target)
     (found,) = engine.sample_many(flat_log_density, data, key[None], settings, active[None], progress=report)
     if isinstance(found, MMMError):
         raise found
-    return found, target, padding_log_density(target, active)
+    # Only an approximation has an evidence that padding could be counted in.
+    return found, target, padding_log_density(target, active) if engine.approximates else 0.0

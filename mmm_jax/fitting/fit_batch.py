@@ -12,7 +12,6 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
@@ -21,7 +20,7 @@ from mmm_jax.fitting.batch_engines import Ray, chosen_batch_engine
 from mmm_jax.fitting.batch_memory import check_memory, width_on
 from mmm_jax.fitting.batch_store import BatchStore, Entry
 from mmm_jax.fitting.engines import BatchEngine, ChosenEngine
-from mmm_jax.fitting.jobs import Job, Outcome, Outcomes, Request, chunked, fit_key, prepared, run_chunk
+from mmm_jax.fitting.jobs import Job, Outcome, Outcomes, Request, chunked, failed, fit_key, prepared, run_chunk
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import batch_bar
@@ -135,8 +134,8 @@ def fit_batch(
     """Fit many panels, in chunks that run as one program each.
 
     A fit's draws depend on its own data, spec and settings, and on the batch's key and the fit's name; not on the other
-    fits, their order, the chunks or the devices. Panels of nearly the same size share programs; every device, and every
-    core of a CPU, runs chunks of its own.
+    fits, their order, the chunks or how many devices of a kind there are. Panels of nearly the same size share programs;
+    every device, and every core of a CPU, runs chunks of its own.
 
     Args:
         panels: by name. An error in a panel's place, such as the `PanelError` of `Panel.from_frame`, becomes that fit's
@@ -260,12 +259,14 @@ def _run(requests: Mapping[str, Request], bar: Any, *, chunk_size: int | None) -
         try:
             with jax.default_device(device):
                 return run_chunk(chunk, width(chunk[0]), bar.part(len(chunk)))
+        except Exception as error:
+            # The machine's, such as its memory's end, or a fault of ours: no word against the fits.
+            return [failed(job.request, error)._replace(again=True) for job in chunk]
         finally:
             with lock:
                 free.append(device)
 
-    # The workers have every core already: a library's own threads would only wait for one another.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=len(devices)) as pool:
+    with ThreadPoolExecutor(max_workers=len(devices)) as pool:
         waiting = {pool.submit(work, chunk): chunk for chunk in chunks}
         try:
             while waiting:

@@ -148,10 +148,14 @@ def _coarse(mode: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarra
     The last digits depend on how many fits were searched together; the draws must not.
     """
     spread = np.sqrt((factor**2).sum(axis=-1)) if factor.ndim == 3 else factor
+    scale = spread
+    if factor.ndim == 3:
+        # A diagonal entry, which may be far smaller than its row, has a grid of its own: it must not become 0.
+        diagonal = np.abs(np.diagonal(factor, axis1=1, axis2=2))
+        scale = np.where(np.eye(factor.shape[-1], dtype=bool), diagonal[:, None], spread[..., None])
     with np.errstate(all="ignore"):
-        grid = _GRID * 2.0 ** np.round(np.log2(spread))
-        rounded = np.round(factor / (grid[..., None] if factor.ndim == 3 else grid))
-        return np.round(mode / grid) * grid, rounded * (grid[..., None] if factor.ndim == 3 else grid)
+        place, grid = (_GRID * 2.0 ** np.round(np.log2(values)) for values in (spread, scale))
+        return np.round(mode / place) * place, np.round(factor / grid) * grid
 
 
 def find_mode(

@@ -5,9 +5,11 @@ All arrays have the fits as first axis; flat vectors may have any axes between f
 """
 
 import abc
+from contextlib import suppress
 from typing import Any, Self
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -17,6 +19,13 @@ DENSE_UP_TO = 500
 
 LOW_RANK = 24
 """Directions that a low-rank factor keeps besides the diagonal."""
+
+_ENOUGH = 3.0
+"""Draws per coordinate from which on their own covariance is taken: gradients tell of the middle of a posterior more than of
+its tails, and where these are long the draws know better how far they reach."""
+
+_LEAST_SHRINKAGE = 0.02
+"""Draws of a chain know less than as many independent ones."""
 
 _ROUNDS = 3
 """Of scales and directions in turns."""
@@ -47,20 +56,17 @@ class AbstractWhitening(eqx.Module):
         """Logarithm of the volume of a unit of positions in the flat vector's space."""
 
     @abc.abstractmethod
-    def refined(self, u: Float[np.ndarray, "fit draw flat"], slope: Float[np.ndarray, "fit draw flat"]) -> Self:
-        """Whitening by what draws have shown, computed in float64 on the host.
-
-        Gradients of a normal density vary by the inverse of its covariance. Draws and gradients together give the normal
-        posterior's covariance exactly, whatever the draws, once there are more of them than coordinates; the draws' own
-        covariance would take hundreds.
+    def learned(self, u: Float[np.ndarray, "draw flat"], slope: Float[np.ndarray, "draw flat"]) -> Self:
+        """Whitening of one fit by what its draws have shown; `refined` is that of many.
 
         Args:
             u: positions of the draws.
             slope: gradients of the log density there, by the position.
-
-        Reference:
-            Seyboldt, Carlson and Carpenter (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence.
         """
+
+    def on_host(self) -> Self:
+        """The same with NumPy's arrays in float64, whose maps are NumPy's too."""
+        return jax.tree.map(_host, self)
 
 
 class DenseWhitening(AbstractWhitening):
@@ -75,7 +81,13 @@ class DenseWhitening(AbstractWhitening):
     def to_u(self, flat: np.ndarray) -> np.ndarray:
         shifted = flat - _lanes(_host(self.center), flat)
         columns = shifted.reshape(len(flat), -1, flat.shape[-1]).swapaxes(1, 2)
-        return np.linalg.solve(_host(self.factor), columns).swapaxes(1, 2).reshape(flat.shape)
+        factor = _host(self.factor)
+        try:
+            found = np.linalg.solve(factor, columns)
+        except np.linalg.LinAlgError:
+            # A direction too narrow for float32: whoever stood elsewhere along it moves to where it is.
+            found = np.linalg.pinv(factor) @ columns
+        return found.swapaxes(1, 2).reshape(flat.shape)
 
     def pull_back(self, gradient: Array) -> Array:
         return _product(self.factor.swapaxes(1, 2), gradient)
@@ -83,15 +95,14 @@ class DenseWhitening(AbstractWhitening):
     def log_determinant(self) -> np.ndarray:
         return np.linalg.slogdet(_host(self.factor))[1]
 
-    def refined(self, u: np.ndarray, slope: np.ndarray) -> Self:
-        u, slope = _finite(u, slope)
-        (mean, spread), (_, steepness) = _moments(u), _moments(slope)
-        # A coordinate that never moved is padding: it keeps its scale, free of the others' rounding.
-        moving = np.ptp(u, axis=1) > 0
-        covariance = np.where(moving[:, :, None] & moving[:, None], _geometric_mean(spread, steepness), np.eye(u.shape[2]))
-        factor, dtype = _host(self.factor), self.center.dtype
-        center = _host(self.center) + (factor @ mean[..., None])[..., 0]
-        return type(self)(jnp.asarray(center, dtype), jnp.asarray(factor @ np.linalg.cholesky(covariance), dtype))
+    def learned(self, u: np.ndarray, slope: np.ndarray) -> Self:
+        # A coordinate that never moved is padding: it keeps its scale.
+        moving = np.flatnonzero(np.ptp(u, axis=0) > 0)
+        own = np.eye(u.shape[1])
+        own[np.ix_(moving, moving)] = _factor(u[:, moving], slope[:, moving])
+        factor = _host(self.factor)
+        center = _host(self.center) + factor @ u.mean(axis=0)
+        return type(self)(*_as(self.center.dtype, center, factor @ own))
 
 
 class LowRankWhitening(AbstractWhitening):
@@ -121,25 +132,51 @@ class LowRankWhitening(AbstractWhitening):
     def log_determinant(self) -> np.ndarray:
         return np.log(_host(self.scale)).sum(axis=1) + np.log(_host(self.stretch)).sum(axis=1)
 
-    def refined(self, u: np.ndarray, slope: np.ndarray) -> Self:
-        u, slope = _finite(u, slope)
-        scale, directions, stretch = _host(self.scale), _host(self.directions), _host(self.stretch)
-        standard, steep = _stretched(u, directions, stretch), _stretched(slope, directions, 1.0 / stretch)
-        center = _host(self.center) + scale * standard.mean(axis=1)
-        standard, steep = (values - values.mean(axis=1, keepdims=True) for values in (standard, steep))
-        stretch = np.ones_like(stretch)
+    def learned(self, u: np.ndarray, slope: np.ndarray) -> Self:
+        (scale,), directions, stretch = _host(self.scale), _host(self.directions), _host(self.stretch)
+        (standard,), (steep,) = _stretched(u[None], directions, stretch), _stretched(slope[None], directions, 1.0 / stretch)
+        center = _host(self.center) + scale * standard.mean(axis=0)
+        standard, steep = standard - standard.mean(axis=0), steep - steep.mean(axis=0)
+        rank, stretch = directions.shape[-1], np.ones_like(stretch)
         # By coordinate, then along the directions in which draws or gradients still reach farthest; until these are taken
         # out, every coordinate's spread is theirs as well.
         for _ in range(_ROUNDS):
-            rest = _stretched(standard, directions, 1.0 / stretch), _stretched(steep, directions, stretch)
-            relative = np.sqrt(_deviations(rest[0]) / _deviations(rest[1]))
-            scale, standard, steep = scale * relative, standard / relative[:, None], steep * relative[:, None]
-            longest = [_longest(values, directions.shape[-1] // 2) for values in (standard, steep)]
-            basis, _ = np.linalg.qr(np.concatenate(longest, axis=2))
-            (_, spread), (_, steepness) = _moments(standard @ basis), _moments(steep @ basis)
-            squares, axes = np.linalg.eigh(_geometric_mean(spread, steepness))
-            directions, stretch = basis @ axes, np.sqrt(squares)
-        return type(self)(*(jnp.asarray(values, self.center.dtype) for values in (center, scale, directions, stretch)))
+            rest = _stretched(standard[None], directions, 1.0 / stretch), _stretched(steep[None], directions, stretch)
+            relative = np.sqrt(_deviations(rest[0][0]) / _deviations(rest[1][0]))
+            scale, standard, steep = scale * relative, standard / relative, steep * relative
+            basis = _basis(standard, steep, rank)
+            lower, axes, values = _geometric_mean(standard @ basis, steep @ basis)
+            squares, turned = np.linalg.eigh((lower @ axes * values) @ (lower @ axes).T)
+            directions, stretch = (basis @ turned)[None], np.sqrt(squares)[None]
+        return type(self)(*_as(self.center.dtype, center, scale[None], directions, stretch))
+
+
+def refined(
+    whitening: AbstractWhitening, u: Float[np.ndarray, "fit draw flat"], slope: Float[np.ndarray, "fit draw flat"]
+) -> AbstractWhitening:
+    """Whitening by what draws have shown, computed in float64 on the host, every fit on its own.
+
+    Gradients of a normal density vary by the inverse of its covariance. Draws and gradients together would give a normal
+    posterior's covariance exactly, whatever the draws, once there are more of them than coordinates; the draws' own
+    covariance takes several times as many, and is taken where there are. What they say is drawn towards the coordinates so
+    far, more so where they are few. A fit whose numbers are not finite, or too far apart to compute with, keeps its
+    coordinates.
+
+    Args:
+        whitening: the coordinates so far.
+        u: positions of the draws in them.
+        slope: gradients of the log density there, by the position.
+
+    Reference:
+        Seyboldt, Carlson and Carpenter (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence.
+    """
+    whole = jax.tree.map(np.asarray, whitening)
+    parts = [jax.tree.map(lambda values, fit=fit: values[fit : fit + 1], whole) for fit in range(len(u))]
+    for fit, part in enumerate(parts):
+        if np.isfinite(u[fit]).all() and np.isfinite(slope[fit]).all():
+            with suppress(np.linalg.LinAlgError):
+                parts[fit] = _if_finite(part.learned(u[fit], slope[fit]), part)
+    return jax.tree.map(lambda *values: jnp.asarray(np.concatenate(values)), *parts)
 
 
 def identity_whitening(center: Float[Array, "fit flat"]) -> AbstractWhitening:
@@ -152,40 +189,65 @@ def identity_whitening(center: Float[Array, "fit flat"]) -> AbstractWhitening:
     return LowRankWhitening(center, jnp.ones_like(center), directions, jnp.ones((fits, rank), center.dtype))
 
 
-def _geometric_mean(spread: Float[np.ndarray, "fit row row"], steepness: Float[np.ndarray, "fit row row"]) -> np.ndarray:
-    """The symmetric matrix `M` with `M steepness M = spread`, halfway between `spread` and the inverse of `steepness`."""
-    lower = np.linalg.cholesky(spread)
-    values, axes = np.linalg.eigh(lower.swapaxes(1, 2) @ steepness @ lower)
-    # The smallest ones are not known where the largest are huge.
-    values = np.maximum(values, 1e-12 * values[:, -1:])
-    root = (axes / np.sqrt(values)[:, None]) @ axes.swapaxes(1, 2)
-    return lower @ root @ lower.swapaxes(1, 2)
+def _if_finite(new: AbstractWhitening, old: AbstractWhitening) -> AbstractWhitening:
+    return new if all(np.isfinite(values).all() for values in jax.tree.leaves(new)) else old
 
 
-def _finite(u: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same; nothing of fits that have numbers that are none, whose coordinates stay."""
-    good = (np.isfinite(u) & np.isfinite(slope)).all(axis=(1, 2), keepdims=True)
-    return np.where(good, u, 0.0), np.where(good, slope, 0.0)
+def _factor(u: Float[np.ndarray, "draw row"], slope: Float[np.ndarray, "draw row"]) -> Float[np.ndarray, "row row"]:
+    """A square root of the covariance that few draws and their gradients tell, or many draws alone."""
+    if len(u) > _ENOUGH * u.shape[1]:
+        return np.linalg.cholesky(_shrunk_covariance(u))
+    lower, axes, values = _geometric_mean(u, slope)
+    return lower @ axes * np.sqrt(values)
 
 
-def _moments(values: Float[np.ndarray, "fit draw flat"]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean, and covariance drawn towards the identity."""
-    count, mean = values.shape[1], values.mean(axis=1)
-    centred = values - mean[:, None]
-    moving = np.maximum((np.ptp(values, axis=1) > 0).sum(axis=1), 1)
-    belief = _BELIEF * moving[:, None, None] / count
-    scatter = centred.swapaxes(1, 2) @ centred + belief * np.eye(values.shape[2])
-    return mean, scatter / (count + belief)
+def _geometric_mean(u: Float[np.ndarray, "draw row"], slope: Float[np.ndarray, "draw row"]) -> tuple[np.ndarray, ...]:
+    """Covariance halfway between that of the draws and the inverse of that of the gradients.
+
+    Of `M` with `M steepness M = spread`, its parts `lower`, `axes` and `values`: `M = lower axes diag(values) axes' lower'`.
+    Neither covariance is formed: their factors keep twice the digits, where one chain is lost far outside.
+    """
+    lower = np.asarray(np.linalg.qr(_rows(u), mode="r")).T
+    _, singular, axes = np.linalg.svd(_rows(slope) @ lower, full_matrices=False)
+    return lower, axes.T, 1.0 / singular
 
 
-def _deviations(values: Float[np.ndarray, "fit draw flat"]) -> Float[np.ndarray, "fit flat"]:
+def _shrunk_covariance(u: Float[np.ndarray, "draw row"]) -> Float[np.ndarray, "row row"]:
+    """Covariance shrunk towards the identity by the intensity of least expected error.
+
+    The intensity is the ratio of the sample covariance's own variance to its distance from the identity.
+
+    Reference:
+        Ledoit and Wolf (2004), A well-conditioned estimator for large-dimensional covariance matrices.
+    """
+    count, size = u.shape
+    centred = u - u.mean(axis=0)
+    covariance = centred.T @ centred / count
+    noise = (np.mean(np.sum(centred**2, axis=1) ** 2) - np.sum(covariance**2)) / count
+    distance = max(np.sum((covariance - np.eye(size)) ** 2), np.finfo(float).tiny)
+    intensity = np.clip(noise / distance, _LEAST_SHRINKAGE, 1.0)
+    return (1.0 - intensity) * covariance + intensity * np.eye(size)
+
+
+def _rows(values: Float[np.ndarray, "draw row"]) -> Float[np.ndarray, "draw_row row"]:
+    """A matrix whose square is the covariance drawn towards the identity."""
+    count, size = values.shape
+    belief = _BELIEF * size / count
+    rows = np.concatenate([values - values.mean(axis=0), np.sqrt(belief) * np.eye(size)])
+    return rows / np.sqrt(count + belief)
+
+
+def _deviations(values: Float[np.ndarray, "draw flat"]) -> Float[np.ndarray, " flat"]:
     """Standard deviations; 1 in the padding, which never moves."""
-    return np.where(np.ptp(values, axis=1) > 0, values.std(axis=1), 1.0)
+    return np.where(np.ptp(values, axis=0) > 0, values.std(axis=0), 1.0)
 
 
-def _longest(values: Float[np.ndarray, "fit draw flat"], count: int) -> Float[np.ndarray, "fit flat direction"]:
-    """Directions in which centred values reach farthest."""
-    return np.linalg.svd(values, full_matrices=False)[2][:, :count].swapaxes(1, 2)
+def _basis(standard: np.ndarray, steep: np.ndarray, rank: int) -> Float[np.ndarray, "flat rank"]:
+    """Orthonormal directions in which centred draws reach farthest, and gradients."""
+    longest = [np.linalg.svd(values, full_matrices=False)[2][: rank // 2].T for values in (standard, steep)]
+    # With fewer draws than directions, any others do.
+    missing = rank - sum(part.shape[1] for part in longest)
+    return np.linalg.qr(np.concatenate([*longest, np.eye(len(longest[0]), missing)], axis=1))[0]
 
 
 def _stretched(u: Any, directions: Any, stretch: Any) -> Any:
@@ -202,6 +264,10 @@ def _product(matrix: Any, vectors: Any) -> Any:
     """Products of a matrix (fit, row, column) with vectors (fit, ..., column), of JAX's arrays or NumPy's."""
     found = vectors.reshape(vectors.shape[0], -1, vectors.shape[-1]) @ matrix.swapaxes(1, 2)
     return found.reshape(*vectors.shape[:-1], matrix.shape[1])
+
+
+def _as(dtype: Any, *values: np.ndarray) -> list[Any]:
+    return [array.astype(dtype) for array in values]
 
 
 def _host(values: Array) -> np.ndarray:

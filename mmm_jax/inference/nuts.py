@@ -117,11 +117,6 @@ class Record(NamedTuple):
         """The draws themselves."""
         return self.place[..., 0, :]
 
-    @property
-    def slope(self) -> Float[Array, "fit lane draw flat"]:
-        """The log density's gradients there."""
-        return self.place[..., 1, :]
-
 
 class State(NamedTuple):
     """Everything that one iteration changes.

@@ -61,7 +61,7 @@ def requested(function: Any, *arguments: Any, **static: Any) -> "Future[Callable
         program = _programs.get(key)
         if program is None:
             began = time.perf_counter()
-            lowered = function.lower(*arguments, **static)
+            lowered = _lowered(function, arguments, static)
             program = _compilers().submit(_compile, key, lowered, time.perf_counter() - began)
             with _guard:
                 _programs[key] = program
@@ -74,7 +74,26 @@ def speed_options() -> dict[str, Any]:
     """Options of XLA for innermost loops: on CPUs the widest vectors, and a library for small products."""
     if jax.default_backend() != "cpu":
         return {}
-    return {"xla_cpu_prefer_vector_width": 512, "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
+    wanted = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
+    return {name: value for name, value in wanted.items() if _known(name, value)}
+
+
+@cache
+def _known(option: str, value: Any) -> bool:
+    """Whether this version of XLA has the option, for which it gives no promise."""
+    try:
+        jax.jit(lambda: 0.0, compiler_options={option: value}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+def _lowered(function: Any, arguments: tuple[Any, ...], static: dict[str, Any]) -> Any:
+    if jax.default_backend() == "cpu":
+        return function.lower(*arguments, **static)
+    # Accelerators would else take numbers of ten bits into their products.
+    with jax.default_matmul_precision("highest"):
+        return function.lower(*arguments, **static)
 
 
 def _key(function: Any, arguments: tuple[Any, ...], static: dict[str, Any]) -> Any:

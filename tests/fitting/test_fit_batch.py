@@ -8,6 +8,7 @@ import time
 from collections import namedtuple
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import jax
@@ -21,6 +22,9 @@ from mmm_jax.fitting.batch_store import BatchStore
 from mmm_jax.fitting.jobs import Request, prepared
 from mmm_jax.inference.programs import compilations
 from mmm_jax.inference.samples import SamplerSettings
+
+# The package's name `fit_batch` is the function.
+fit_batch_module = import_module("mmm_jax.fitting.fit_batch")
 
 SPEC = mj.ModelSpec(adstock=mj.GeometricAdstock(l_max=4), yearly_seasonality=1)
 SHORT = {"num_chains": 2, "num_warmup": 40, "num_samples": 40, "progress": False}
@@ -50,18 +54,25 @@ def assert_same_fits(one, other, names) -> None:
         np.testing.assert_array_equal(draws(one[name]), draws(other[name]))
 
 
+@cache
+def made(precision: str) -> mj.Batch:
+    return mj.fit_batch(markets(), SPEC, key=3, precision=precision, **SHORT)
+
+
 @pytest.fixture(scope="module")
 def batch():
-    return mj.fit_batch(markets(), SPEC, key=3, **SHORT)
+    return made("float32")
 
 
-def test_draws_do_not_depend_on_order_company_or_chunks(batch):
-    names = list(markets())
-    backwards = mj.fit_batch({name: markets()[name] for name in reversed(names)}, SPEC, key=3, chunk_size=1, **SHORT)
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_draws_do_not_depend_on_order_company_or_chunks(precision):
+    names, how = list(markets()), {"key": 3, "precision": precision, **SHORT}
+    backwards = mj.fit_batch({name: markets()[name] for name in reversed(names)}, SPEC, chunk_size=1, **how)
     assert list(backwards) == names[::-1]
-    assert_same_fits(batch, backwards, names)
-    alone = mj.fit_batch({"m1": markets()["m1"]}, SPEC, key=3, chunk_size=100, **SHORT)
-    assert_same_fits(batch, alone, ["m1"])
+    assert draws(backwards["m0"]).dtype == precision
+    assert_same_fits(made(precision), backwards, names)
+    alone = mj.fit_batch({"m1": markets()["m1"]}, SPEC, chunk_size=100, **how)
+    assert_same_fits(made(precision), alone, ["m1"])
 
 
 def test_key_and_name_choose_the_draws(batch):
@@ -71,10 +82,9 @@ def test_key_and_name_choose_the_draws(batch):
     assert not np.array_equal(draws(other["m0"]), draws(other["renamed"]))
 
 
-def test_draws_on_two_devices_equal_those_on_one(batch, tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_draws_on_two_devices_equal_those_on_one(precision, tmp_path):
     """The same batch in a process with two forced host devices."""
-    for name, panel in markets().items():
-        np.savez(tmp_path / f"{name}.npz", target=panel.target)
     script = f"""
 import os, sys
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
@@ -83,13 +93,13 @@ import warnings; warnings.simplefilter("ignore")
 import jax, numpy as np, mmm_jax as mj
 import test_fit_batch as t
 assert len(jax.local_devices()) == 2
-found = mj.fit_batch(t.markets(), t.SPEC, key=3, chunk_size=1, **t.SHORT)
+found = mj.fit_batch(t.markets(), t.SPEC, key=3, precision={precision!r}, chunk_size=1, **t.SHORT)
 np.savez({str(tmp_path / "two.npz")!r}, **{{name: t.draws(found[name]) for name in found}})
 """
     subprocess.run([sys.executable, "-c", script], check=True)
     two = np.load(tmp_path / "two.npz")
     for name in markets():
-        np.testing.assert_array_equal(two[name], draws(batch[name]))
+        np.testing.assert_array_equal(two[name], draws(made(precision)[name]))
 
 
 def test_one_bad_panel_is_one_failed_fit(batch):
@@ -215,6 +225,23 @@ def test_draws_that_memory_cannot_hold_are_refused_before_sampling(monkeypatch, 
         mj.fit_batch(markets(), SPEC, **SHORT)
     assert compilations.count == before
     assert len(mj.fit_batch(markets(1), SPEC, store=tmp_path / "fits", **SHORT)) == 1
+
+
+def test_a_chunk_that_the_machine_fails_is_made_by_the_next_run(batch, tmp_path, monkeypatch):
+    made, store = fit_batch_module.run_chunk, tmp_path / "fits"
+
+    def broken(chunk, *others):
+        if chunk[0].request.name == "m1":
+            raise MemoryError("no memory")
+        return made(chunk, *others)
+
+    monkeypatch.setattr(fit_batch_module, "run_chunk", broken)
+    half = mj.fit_batch(markets(), SPEC, key=3, store=store, chunk_size=1, **SHORT)
+    assert half.errors == {"m1": "MemoryError: no memory"}
+    assert_same_fits(batch, half, ["m0", "m2"])
+    monkeypatch.undo()
+    whole = mj.fit_batch(markets(), SPEC, key=3, store=store, chunk_size=1, **SHORT)
+    assert_same_fits(batch, whole, markets())
 
 
 def test_very_large_fits_have_narrower_programs():

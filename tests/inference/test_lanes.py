@@ -261,9 +261,9 @@ def test_long_vectors_take_low_rank_coordinates(monkeypatch):
     made = []
 
     class Recorded(metric.LowRankWhitening):
-        def refined(self, u, slope):
+        def learned(self, u, slope):
             made.append(type(self))
-            return super().refined(u, slope)
+            return super().learned(u, slope)
 
     for module in (metric, laplace):
         monkeypatch.setattr(module, "DENSE_UP_TO", 8)

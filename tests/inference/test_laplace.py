@@ -147,3 +147,14 @@ def test_the_search_improves_on_its_start_from_anywhere():
         found, iterations = search(jnp.full(3, start))
         np.testing.assert_allclose(found, mode, atol=0.01)
         assert 0 < int(iterations) < 100
+
+
+@pytest.mark.usefixtures("float64")
+def test_directions_that_are_known_a_thousand_times_better_than_their_coordinates_stay_invertible():
+    """Two coordinates whose sum alone is known: rounding must not make their factor singular."""
+    precision = np.eye(2) + 2.5e7 * np.ones((2, 2))
+    found = laplace(gaussian, {"mean": jnp.ones((1, 2)), "precision": jnp.asarray(precision)[None]}, np.ones((1, 2)))
+    whitening = whitening_of(found, jnp.float32)
+    assert isinstance(whitening, DenseWhitening)
+    exact = -0.5 * np.linalg.slogdet(precision)[1]
+    np.testing.assert_allclose(whitening.log_determinant(), exact, atol=1e-3)

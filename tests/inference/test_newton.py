@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mmm_jax.inference.laplace import laplace
+from mmm_jax.inference.newton import newton
 
 
 def gaussian(flat, data):
@@ -57,3 +58,23 @@ def test_curved_valleys_are_followed_to_their_end():
 def test_what_is_no_mode_does_not_count_as_one():
     found = laplace(hopeless, jnp.arange(4), np.ones((4, 2)))
     np.testing.assert_array_equal(found.arrived, False)
+
+
+def test_nothing_is_asked_of_fits_that_have_arrived():
+    """One fit starts at its mode, the other far down a curved valley."""
+    asked = []
+
+    def evaluate(points, wanted):
+        asked.append(wanted.copy())
+        values, slopes = jax.vmap(jax.vmap(jax.value_and_grad(lambda flat: valley(flat, 100.0))))(jnp.asarray(points))
+        values, slopes = np.array(values), np.array(slopes)
+        values[~wanted], slopes[~wanted] = np.nan, np.nan
+        return values, slopes
+
+    with jax.enable_x64(True):
+        peak = newton(evaluate, np.array([[1.0, 1.0], [-1.0, 2.0]]))
+    np.testing.assert_allclose(peak.mode, 1.0, atol=1e-3)
+    # Its Hessian is wanted still, and nothing after that.
+    assert sum(wanted[0] for wanted in asked) == 2
+    assert sum(wanted[1] for wanted in asked) > 10
+    assert np.isfinite(peak.hessian).all()

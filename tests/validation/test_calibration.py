@@ -158,7 +158,7 @@ def test_settings_out_of_range_are_named():
 
 
 @pytest.mark.slow
-# Some posteriors of extreme truths need more draws for the strict verdict; fits that have not converged are kept.
+# Some posteriors of extreme truths need still more draws for the strict verdict; fits that have not converged are kept.
 @pytest.mark.filterwarnings("ignore:Of 256 fits:mmm_jax.errors.ConvergenceWarning")
 def test_national_fits_are_calibrated():
     """256 fits of 104 weeks and four channels: no quantity is below 0.001 after Bonferroni's correction."""
@@ -166,7 +166,7 @@ def test_national_fits_are_calibrated():
     names = {"channels": panel.channels[:4], "control_names": panel.control_names[:1]}
     panel = replace(panel, spend=panel.spend[:4], controls=panel.controls[:1], **names)
     spec = replace(SPEC, yearly_seasonality=1, priors={**SPEC.priors, "gamma_fourier": dist.Laplace(0.0, 0.05)})
-    found = mj.simulate_calibrate(spec, panel, 256, key=4, progress=False)
+    found = mj.simulate_calibrate(spec, panel, 256, key=4, num_samples=2000, progress=False)
     assert not found.errors
     assert not found.autocorrelated
     table = found.p_values()
