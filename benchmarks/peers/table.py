@@ -5,6 +5,7 @@ With `--into README.md`, the short form replaces what stands between two comment
 
 import argparse
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,25 +47,20 @@ def brief(document: dict[str, Any], size: int = 64) -> str:
     one = ["one fit", "setting", "wall s, empty caches", "wall s, second process", "min bulk ESS per second of sampling"]
     many = [f"{size} fits", "setting", "seconds per fit", "fits per hour", "worst bulk ESS", "worst R-hat"]
     bar = batch["bar"]
-    return "\n\n".join(
-        [
-            grid(one, _brief_rows(single["runs"])),
-            grid(many, _brief_batch(batch["entries"], size)),
-            f"4 chains; every tool at the cheapest setting of its grid whose every fit has min bulk ESS > "
-            f"{bar['min_ess_bulk_above']:g} and R-hat < {bar['max_rhat_below']:g}. Recorded on {batch['date'][:10]} on "
-            f"{batch['machine']}; *extrapolated* from {_fits_run(batch['entries'], size)} fits.",
-        ]
-    )
+    words = [
+        f"4 chains; every tool at the cheapest setting of its grid whose every fit has min bulk ESS > "
+        f"{bar['min_ess_bulk_above']:g} and R-hat < {bar['max_rhat_below']:g}.",
+        *(f"{_grids(section)} for {name}." for name, section in (("one fit", single), ("the batch", batch))),
+        f"Recorded on {single['date'][:10]} and {batch['date'][:10]} on {batch['machine']}; *extrapolated* from "
+        f"{_fits_run(batch['entries'], size)} fits. Only the tools that stand in a table were run for it.",
+    ]
+    tables = [grid(one, _brief_rows(single["runs"])), grid(many, _brief_batch(batch["entries"], size))]
+    return "\n\n".join([*tables, "\n".join(textwrap.wrap(" ".join(words), 125))])
 
 
-def markdown(document: dict[str, Any]) -> str:
-    """The whole page."""
-    parts = ["# Peers", "Made by `python -m benchmarks.peers.table` from the JSON of the runs."]
-    if "single" in document:
-        parts += ["## One fit, each in fresh processes", *about(document["single"]), *single(document["single"])]
-    if "batch" in document:
-        parts += ["## A batch of fits", *about(document["batch"]), *batch(document["batch"])]
-    return "\n\n".join(parts)
+def _grids(section: dict[str, Any]) -> str:
+    own, peers = (section["options"][name].replace(",", ", ") for name in ("grid", "peer_grid"))
+    return f"Grids: ours {own}, the peers' {peers}"
 
 
 def _brief_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -81,7 +77,8 @@ def _brief_row(name: str, pairs: Sequence[dict[str, dict[str, Any]]]) -> list[st
     best = min(good, key=lambda pair: judged(pair["warm"], 1)["total_seconds"])
     walls = [number(judged(best[caches], 1)["total_seconds"], 1) for caches in ("empty", "warm")]
     fit = best["warm"]["fits"][0]
-    return [name, setting(best["warm"]), *walls, number(fit["min_ess_bulk"] / fit["sampling_seconds"], 0)]
+    rate = fit["min_ess_bulk"] / fit["sampling_seconds"] if fit.get("sampling_seconds") else None
+    return [name, setting(best["warm"]), *walls, number(rate, 0)]
 
 
 def _brief_batch(entries: Sequence[dict[str, Any]], size: int) -> list[list[str]]:
