@@ -63,6 +63,16 @@ def _grids(section: dict[str, Any]) -> str:
     return f"Grids: ours {own}, the peers' {peers}"
 
 
+def markdown(document: dict[str, Any]) -> str:
+    """The whole page."""
+    parts = ["# Peers", "Made by `python -m benchmarks.peers.table` from the JSON of the runs."]
+    if "single" in document:
+        parts += ["## One fit, each in fresh processes", *about(document["single"]), *single(document["single"])]
+    if "batch" in document:
+        parts += ["## A batch of fits", *about(document["batch"]), *batch(document["batch"])]
+    return "\n\n".join(parts)
+
+
 def _brief_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
     groups: dict[str, list[dict[str, dict[str, Any]]]] = {}
     for pair in _pairs(runs):
