@@ -46,12 +46,12 @@ def brief(document: dict[str, Any], size: int = 64) -> str:
     single, batch = document["single"], document["batch"]
     one = ["one fit", "setting", "wall s, empty caches", "wall s, second process", "min bulk ESS per second of sampling"]
     many = [f"{size} fits", "setting", "seconds per fit", "fits per hour", "worst bulk ESS", "worst R-hat"]
-    bar = batch["bar"]
+    bar, dates = batch["bar"], sorted({section["date"][:10] for section in (single, batch)})
     words = [
         f"4 chains; every tool at the cheapest setting of its grid whose every fit has min bulk ESS > "
         f"{bar['min_ess_bulk_above']:g} and R-hat < {bar['max_rhat_below']:g}.",
         *(f"{_grids(section)} for {name}." for name, section in (("one fit", single), ("the batch", batch))),
-        f"Recorded on {single['date'][:10]} and {batch['date'][:10]} on {batch['machine']}; *extrapolated* from "
+        f"Recorded on {' and '.join(dates)} on {batch['machine']}; *extrapolated* from "
         f"{_fits_run(batch['entries'], size)} fits. Only the tools that stand in a table were run for it.",
     ]
     tables = [grid(one, _brief_rows(single["runs"])), grid(many, _brief_batch(batch["entries"], size))]

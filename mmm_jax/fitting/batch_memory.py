@@ -20,6 +20,7 @@ _LIVE = 64
 """Vectors per lane besides the record: trajectory, checkpoints, and what the gradient keeps."""
 
 _MEMINFO = Path("/proc/meminfo")
+_CONTAINER = Path("/sys/fs/cgroup")
 
 
 def width_on(platform: str, job: Job) -> int:
@@ -49,7 +50,20 @@ def check_memory(needed: int) -> None:
 
 
 def _available() -> int | None:
+    """Free bytes of the machine, or of the container that this process is held in."""
+    return min((free for free in (_of_machine(), _of_container()) if free is not None), default=None)
+
+
+def _of_machine() -> int | None:
     if not _MEMINFO.is_file():
         return None
     lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines() if ":" in line)
     return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else None
+
+
+def _of_container() -> int | None:
+    most, now = _CONTAINER / "memory.max", _CONTAINER / "memory.current"
+    if not (most.is_file() and now.is_file()):
+        return None
+    limit = most.read_text().strip()
+    return None if limit == "max" else max(0, int(limit) - int(now.read_text()))

@@ -216,10 +216,15 @@ def test_places_that_cannot_be_written_are_refused_before_sampling(tmp_path, mon
     assert compilations.count == before
 
 
-def test_draws_that_memory_cannot_hold_are_refused_before_sampling(monkeypatch, tmp_path):
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:       100 kB\nMemAvailable:    20 kB\n")
-    monkeypatch.setattr(batch_memory, "_MEMINFO", meminfo)
+@pytest.mark.parametrize("where", ["machine", "container"])
+def test_draws_that_memory_cannot_hold_are_refused_before_sampling(monkeypatch, tmp_path, where):
+    if where == "machine":
+        (tmp_path / "meminfo").write_text("MemTotal:       100 kB\nMemAvailable:    20 kB\n")
+        monkeypatch.setattr(batch_memory, "_MEMINFO", tmp_path / "meminfo")
+    else:
+        (tmp_path / "memory.max").write_text("1000000\n")
+        (tmp_path / "memory.current").write_text("980000\n")
+        monkeypatch.setattr(batch_memory, "_CONTAINER", tmp_path)
     before = compilations.count
     with pytest.raises(BatchError, match="0.0 GB of memory are free. Pass store="):
         mj.fit_batch(markets(), SPEC, **SHORT)
