@@ -46,9 +46,25 @@ from mmm_jax.model.components import (
 from mmm_jax.model.likelihoods import LogNormal, Normal, StudentT, TruncatedNormal
 from mmm_jax.model.priors import SpendShare, gamma_from_moments
 from mmm_jax.model.spec import ModelSpec
-from mmm_jax.planning.allocation import Allocation, Certificate, Comparison
-from mmm_jax.planning.objectives import MeanResponse
+from mmm_jax.planning.allocation import Allocation, Comparison
+from mmm_jax.planning.batch import optimize_budget_batch
+from mmm_jax.planning.certificate import Certificate
+from mmm_jax.planning.constraints import Box, Group, Ratio, SameAcrossGeos, Step, Total
+from mmm_jax.planning.frontier import Frontier, budget_frontier, goal_seek
+from mmm_jax.planning.objectives import (
+    CVaR,
+    MeanMinusSd,
+    MeanResponse,
+    ProbabilityToBeat,
+    Profit,
+    Quantile,
+    Sharpe,
+)
 from mmm_jax.planning.optimize import optimize_budget
+from mmm_jax.planning.prices import Price
+from mmm_jax.planning.scenarios import bound_sensitivity, compare_plans
+from mmm_jax.planning.targets import RiskFloor, TargetMarginalRoas, TargetOutcome, TargetRoas
+from mmm_jax.report.plan_page import write_plan_page
 from mmm_jax.validation.calibrate import simulate_calibrate
 from mmm_jax.validation.calibration import Calibration
 from mmm_jax.validation.comparison import compare_models

@@ -31,7 +31,7 @@ def over_draws(function: Callable[..., Any], model: MMM, draws: Mapping[str, Any
         The function's result with the draws as first axis, as NumPy arrays.
     """
     first = jax.tree.map(lambda values: values[0], (draws, each))
-    shapes = eqx.filter_eval_shape(_one, function, model, first, arguments)
+    shapes = eqx.filter_eval_shape(_traced_once, function, model, first, arguments)
     bytes_per_draw = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     working = max(bytes_per_draw, model.windows.size * model.windows.dtype.itemsize) * _WORKSPACE_FACTOR
     count = jax.tree.leaves(draws)[0].shape[0]
@@ -58,3 +58,7 @@ def _mapped(function: Callable[..., Any], model: MMM, mapped: Any, arguments: An
 def _one(function: Callable[..., Any], model: MMM, mapped: Any, arguments: Any) -> Any:
     draw, each = mapped
     return function(model, draw, *(() if each is None else (each,)), *arguments)
+
+
+_traced_once = eqx.filter_jit(_one)
+"""The same, whose shapes are found without tracing it anew each time."""

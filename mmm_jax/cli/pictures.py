@@ -9,6 +9,8 @@ import xarray as xr
 
 from mmm_jax.cli.results import Results
 from mmm_jax.planning.allocation import Allocation, Comparison
+from mmm_jax.planning.curves import plan_curves
+from mmm_jax.planning.frontier import Frontier
 from mmm_jax.validation.cross_validation import CrossValidation
 
 Picture = Callable[[], Any]
@@ -47,15 +49,28 @@ def save_plan_pictures(
     comparison: Comparison,
     folder: Path,
     *,
+    frontier: Frontier | None = None,
+    by_date: bool | None = None,
     target: str = "target",
     reference_name: str = "Reference",
 ) -> list[Path]:
-    """The plan beside its reference, and what it should gain."""
-    plots = _plots()
+    """The plan beside its reference, what it should gain, and the curves it stands on.
+
+    Besides, if there is a frontier, what other totals would bring; and the plan by date, if that is asked for or, where
+    nothing is said, if its spend is not the same on all dates.
+    """
+    plots, named = _plots(), {"reference_name": reference_name}
     pictures: dict[str, Picture] = {
-        "plan": lambda: plots.plot_plan(plan, reference, reference_name=reference_name),
+        "plan": lambda: plots.plot_plan(plan, reference, **named),
         "improvement": lambda: plots.plot_improvement(comparison, target=target),
+        "plan_curves": lambda: plots.plot_plan_curves(
+            plan_curves(plan, reference=reference), plan, reference, target=target, **named
+        ),
     }
+    if _changes_by_date(plan) if by_date is None else by_date:
+        pictures["plan_by_date"] = lambda: plots.plot_plan_by_date(plan, reference, **named)
+    if frontier is not None:
+        pictures["frontier"] = lambda: plots.plot_frontier(frontier, plan=plan, target=target)
     return _save(pictures, folder)
 
 
@@ -68,6 +83,12 @@ def save_validation_pictures(cv: CrossValidation, folder: Path) -> list[Path]:
         "roas_by_fold": lambda: plots.plot_stability(cv.roas(), y=f"Return on spend ({target} per currency)"),
     }
     return _save(pictures, folder)
+
+
+def _changes_by_date(plan: Allocation) -> bool:
+    """Whether some channel's spend differs between dates by more than rounding."""
+    spread = plan.spend.max("date") - plan.spend.min("date")
+    return bool((spread > 1e-6 * plan.spend.max("date")).any())
 
 
 def _plots() -> Any:

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+_SHORT = 24
+"""Characters of a name that a table does not break: its columns of numbers give way, by their titles."""
 
 
 @dataclass
@@ -45,8 +48,10 @@ class Screen:
         self.say()
         self.say(title, style="bold")
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        short = max((len(row[0]) for row in rows), default=0) <= _SHORT
         for place, column in enumerate(columns):
-            table.add_column(escape(column), justify="left" if place == 0 else "right", overflow="fold")
+            options: dict[str, Any] = {"no_wrap": short, "justify": "left"} if place == 0 else {"justify": "right"}
+            table.add_column(escape(column), overflow="fold", **options)
         for row in rows:
             table.add_row(*map(escape, row))
         Console(highlight=False).print(table)
@@ -107,6 +112,20 @@ def amount(value: float) -> str:
     return f"{value:.2g}" if abs(value) < 1 else f"{value:.{1 if abs(value) >= 10 else 2}f}"
 
 
+def compact(value: float) -> str:
+    """As `amount`, but four digits and a letter from a million on.
+
+    Example:
+        >>> compact(561_000_393.0), compact(-1_234_567_890.0), compact(999_999.0)
+        ('561.0M', '-1.235B', '999,999')
+    """
+    letters = {"T": 1e12, "B": 1e9, "M": 1e6}
+    for letter, size in letters.items():
+        if size <= abs(value) < math.inf:
+            return f"{value / size:#,.4g}".rstrip(".") + letter
+    return amount(value)
+
+
 def percent(share: float, *, sign: bool = False) -> str:
     """A share in per cent.
 
@@ -117,11 +136,11 @@ def percent(share: float, *, sign: bool = False) -> str:
     return f"{100 * share:{'+' if sign else ''}.1f}%" if math.isfinite(share) else "-"
 
 
-def span(lower: float, upper: float) -> str:
+def span(lower: float, upper: float, words: Callable[[float], str] = amount) -> str:
     """An interval.
 
     Example:
         >>> span(1.5, 2000.0)
         '1.50 to 2,000'
     """
-    return f"{amount(lower)} to {amount(upper)}"
+    return f"{words(lower)} to {words(upper)}"

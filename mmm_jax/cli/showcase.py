@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mmm_jax.cli import planning, report, steps
+from mmm_jax.cli import plan_report, planning, report, steps
 from mmm_jax.cli.options import check_new_folder
+from mmm_jax.cli.plan_summary import summarised
 from mmm_jax.cli.results import Results, by_channel
 from mmm_jax.cli.screen import Screen, amount, span, write_json
 from mmm_jax.data.panel import Panel
@@ -45,7 +46,7 @@ def _run_in(folder: Path, screen: Screen, *, key: int, seed: int, keep: bool) ->
     report.say_rows(screen, inputs.train, inputs.test)
     results = steps.fit_and_examine(inputs, screen)
     planned = planning.solve(planning.read_problem(folder / PLAN_CONFIG_FILE, results.fit), results.fit, screen)
-    found = {"seed": seed, "key": key, "truth": against_truth(results, market), "plan": planning.summarised(planned)}
+    found = {"seed": seed, "key": key, "truth": against_truth(results, market), "plan": summarised(planned)}
     if keep:
         _save(results, planned, found["truth"], folder, screen)
     _show(screen, results, planned, found["truth"])
@@ -85,7 +86,7 @@ def _show(screen: Screen, results: Results, planned: planning.Planned, truth: di
     _show_truth(screen, truth)
     report.show_shares(screen, by_channel(results.shares), results.fit.panel)
     report.show_scores(screen, results.scores)
-    planning.say(screen, planned, RECENT)
+    plan_report.say(screen, planned, RECENT)
     screen.say_seconds()
 
 
@@ -104,7 +105,7 @@ def _save(results: Results, planned: planning.Planned, truth: dict[str, Any], fo
     steps.save_results(results, folder, screen, plots=True, truth=true_roas)
     names = {"target": results.fit.panel.target_name, "reference_name": RECENT}
     planning.save_pictures(planned, folder / steps.PLOTS_FOLDER, screen, **names)
-    write_json(folder / PLAN_FILE, planning.summarised(planned))
+    write_json(folder / PLAN_FILE, summarised(planned))
 
 
 def _columns(panel: Panel) -> dict[str, str]:

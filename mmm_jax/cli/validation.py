@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.validators import extend
 
 from mmm_jax.cli.config import Config, Keys, parse_config
-from mmm_jax.cli.schema import Schema
+from mmm_jax.cli.schema_parts import Schema
 from mmm_jax.cli.words import did_you_mean, listed, shown
 
 Error = Any

@@ -10,7 +10,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from mmm_jax.errors import SpecError
 from mmm_jax.kernels import adstock, basis, saturation
@@ -141,6 +141,10 @@ class AbstractSaturation(eqx.Module):
         """The curve's parameters of one draw, in the order of its signature, found under `saturation_<name>`."""
         return tuple(params[f"saturation_{name}"] for name in self.parameters)
 
+    @abc.abstractmethod
+    def concave(self, *arguments: Array) -> Bool[Array, "..."]:
+        """Whether the curve with these parameters never bends upwards: then more spend never brings more per unit."""
+
 
 class LogisticSaturation(AbstractSaturation):
     """`beta tanh(lam x / 2)`: linear at first, `beta` at most."""
@@ -151,6 +155,9 @@ class LogisticSaturation(AbstractSaturation):
 
     def default_priors(self) -> dict[str, dist.Distribution]:
         return {"lam": dist.Gamma(3.0, 1.0), "beta": dist.HalfNormal(2.0)}
+
+    def concave(self, *arguments: Array) -> Bool[Array, "..."]:
+        return (arguments[0] >= 0) & (arguments[1] >= 0)
 
 
 class TanhSaturation(AbstractSaturation):
@@ -163,6 +170,9 @@ class TanhSaturation(AbstractSaturation):
     def default_priors(self) -> dict[str, dist.Distribution]:
         return {"b": dist.HalfNormal(1.0), "c": dist.HalfNormal(1.0)}
 
+    def concave(self, *arguments: Array) -> Bool[Array, "..."]:
+        return (arguments[0] >= 0) & (arguments[1] > 0)
+
 
 class MichaelisMentenSaturation(AbstractSaturation):
     """`alpha x / (lam + x)`: `alpha` at most, half of it at `lam`."""
@@ -173,6 +183,9 @@ class MichaelisMentenSaturation(AbstractSaturation):
 
     def default_priors(self) -> dict[str, dist.Distribution]:
         return {"alpha": gamma_from_moments(2.0, 1.0), "lam": dist.HalfNormal(1.0)}
+
+    def concave(self, *arguments: Array) -> Bool[Array, "..."]:
+        return (arguments[0] >= 0) & (arguments[1] >= 0)
 
 
 class HillSaturation(AbstractSaturation):
@@ -185,6 +198,9 @@ class HillSaturation(AbstractSaturation):
     def default_priors(self) -> dict[str, dist.Distribution]:
         return {name: dist.HalfNormal(1.5) for name in self.parameters}
 
+    def concave(self, *arguments: Array) -> Bool[Array, "..."]:
+        return (arguments[0] <= 1) & (arguments[2] >= 0)
+
 
 class RootSaturation(AbstractSaturation):
     """`beta x**alpha`: ever slower, never full."""
@@ -196,6 +212,9 @@ class RootSaturation(AbstractSaturation):
     def default_priors(self) -> dict[str, dist.Distribution]:
         return {"alpha": dist.Beta(1.0, 2.0), "beta": gamma_from_moments(1.0, 1.0)}
 
+    def concave(self, *arguments: Array) -> Bool[Array, "..."]:
+        return (arguments[0] <= 1) & (arguments[1] >= 0)
+
 
 class NoSaturation(AbstractSaturation):
     """`beta x`: every unit brings the same."""
@@ -206,6 +225,9 @@ class NoSaturation(AbstractSaturation):
 
     def default_priors(self) -> dict[str, dist.Distribution]:
         return {"beta": dist.HalfNormal(1.0)}
+
+    def concave(self, *arguments: Array) -> Bool[Array, "..."]:
+        return jnp.ones_like(arguments[0], bool)
 
 
 class AbstractTrend(eqx.Module):

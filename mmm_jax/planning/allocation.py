@@ -1,71 +1,21 @@
 """A plan with its proof: what to spend, what it should bring, and why no other plan is better."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from mmm_jax.errors import PlanError
 from mmm_jax.fitting.labels import interval
-from mmm_jax.planning.solver import Outcome
+from mmm_jax.planning.certificate import Certificate
+
+if TYPE_CHECKING:
+    from mmm_jax.planning.problem import Problem
 
 Spend = Mapping[str, float] | xr.DataArray
-"""Spend to compare with: currency over the horizon by channel, or an array over (date, channel)."""
-
-INTERIOR, AT_LOWER, AT_UPPER, LOCKED = "interior", "at lower bound", "at upper bound", "locked"
-
-
-@dataclass(frozen=True, eq=False)
-class Certificate:
-    """Why the plan is an optimum.
-
-    Attributes:
-        outcome: why the solver ended; `outcome.advice` says what to do.
-        feasibility: largest violation of the total or of a bound, relative to the total.
-        kkt_residual: how far the marginal returns are from an optimum's, relative to the largest of them: equal among
-            interior channels, not higher at lower bounds, not lower at upper bounds.
-        shadow_price: what one more unit of total spend would bring, in units of the target.
-        marginal_return: the same for each channel's own spend, (channel,).
-        state: `interior`, `at lower bound`, `at upper bound`, or `locked` where the two are equal, (channel,).
-        iterations: of the best run.
-        start_values: objective that each start arrived at.
-        start_spread: difference between best and worst of these, relative to the best: above about 1e-6 there are
-            several local optima, and the best of them was taken.
-    """
-
-    outcome: Outcome
-    feasibility: float
-    kkt_residual: float
-    shadow_price: float
-    marginal_return: xr.DataArray
-    state: xr.DataArray
-    iterations: int
-    start_values: tuple[float, ...]
-    start_spread: float
-
-    @property
-    def optimal(self) -> bool:
-        """Whether the plan satisfies its constraints and the conditions of an optimum."""
-        return self.outcome is Outcome.CONVERGED and self.feasibility < 1e-9
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        channels = [str(channel) for channel in self.marginal_return["channel"].values]
-        return {
-            "optimal": self.optimal,
-            "outcome": self.outcome.value,
-            "advice": self.outcome.advice,
-            "feasibility": self.feasibility,
-            "kkt_residual": self.kkt_residual,
-            "shadow_price": self.shadow_price,
-            "marginal_return": dict(zip(channels, self.marginal_return.values.tolist(), strict=True)),
-            "state": dict(zip(channels, self.state.values.tolist(), strict=True)),
-            "iterations": self.iterations,
-            "start_values": list(self.start_values),
-            "start_spread": self.start_spread,
-        }
+"""Spend to compare with: currency over the horizon by channel, or an array over the plan's dimensions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +58,40 @@ class Comparison:
         return interval(draws.fillna(0.0), prob).where(known).to_dataframe()
 
 
+@dataclass(frozen=True)
+class Value:
+    """What was maximised, and how sure it is.
+
+    Attributes:
+        name: of the objective.
+        value: exact, over the draws that tell the plan's response.
+        error: its Monte Carlo standard error, draws taken as independent.
+        found_on: the same over the draws that the plan was found on, and `found_error` its error.
+        same_draws: whether these are the same draws: then the value is flattered a little by the choice.
+    """
+
+    name: str
+    value: float
+    error: float
+    found_on: float
+    found_error: float
+    same_draws: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Allocation:
     """The best plan found.
 
     Attributes:
-        spend: currency per period, (date, channel).
+        spend: currency per period, (date, channel), or (date, channel, geo) of several geos.
         response: total response of the plan per posterior draw, (chain, draw), in units of the target.
-        channel_response: by channel, (chain, draw, channel).
+        channel_response: by channel, (chain, draw, channel), or (chain, draw, channel, geo).
         certificate: the proof.
         lower, upper: bounds in currency over the horizon, (channel,).
-        respond: response of any spend over the same horizon; takes (date, channel), returns `total` and `by_channel`.
+        value: the objective with its Monte Carlo error.
+        extrapolation: planned against observed peaks by channel.
+        problem: what was solved; it answers what other spend would bring.
+        amounts: currency by number that is decided, in the problem's order.
     """
 
     spend: xr.DataArray
@@ -127,7 +100,14 @@ class Allocation:
     certificate: Certificate
     lower: xr.DataArray
     upper: xr.DataArray
-    respond: Callable[[xr.DataArray], xr.Dataset]
+    value: Value
+    extrapolation: xr.Dataset
+    problem: "Problem"
+    amounts: np.ndarray
+
+    def respond(self, spend: xr.DataArray) -> xr.Dataset:
+        """Response of any spend over the plan's dimensions: `total` and `by_channel`, per posterior draw."""
+        return self.problem.respond(spend)
 
     @property
     def total(self) -> float:
@@ -153,41 +133,87 @@ class Allocation:
         Raises:
             PlanError: channels or dates do not match the plan's, or spend is negative or not finite.
         """
-        other = self.respond(self._as_spend(spend))["total"]
+        other = self.respond(self.aligned(spend))["total"]
         return Comparison(self.response - other, self.response, other)
 
+    @property
+    def channel_spend(self) -> xr.DataArray:
+        """Spend of each channel over all dates and geos, (channel,)."""
+        return self.spend.sum([name for name in self.spend.dims if name != "channel"])
+
     def to_frame(self, *, prob: float = 0.9) -> Any:
-        """One row per channel: spend, bounds, state, marginal return, response with its interval (pandas)."""
-        table = interval(self.channel_response, prob).rename({"mean": "response"})[["response", "lower", "upper"]]
+        """One row per channel: spend, bounds, state, marginal return, response with its interval (pandas).
+
+        Where a channel has several numbers, its state says how many are at a bound, and its marginal return is their mean,
+        each weighted with its spend.
+        """
+        response = self.channel_response.sum([name for name in self.channel_response.dims if name == "geo"])
+        table = interval(response, prob).rename({"mean": "response"})[["response", "lower", "upper"]]
         table = table.rename({"lower": "response_lower", "upper": "response_upper"})
         columns = {
-            "spend": self.spend.sum("date"),
-            "share": self.spend.sum("date") / self.total,
+            "spend": self.channel_spend,
+            "share": self.channel_spend / self.total,
             "lower_bound": self.lower,
             "upper_bound": self.upper,
-            "state": self.certificate.state,
-            "marginal_return": self.certificate.marginal_return,
+            "state": self.channel_state,
+            "marginal_return": self.channel_marginal_return,
+            "beyond_observed": self._beyond(),
         }
         return xr.Dataset({**columns, **dict(table.data_vars)}).drop_attrs().to_dataframe()
 
+    def cells_to_frame(self) -> Any:
+        """One row per number that is decided: spend, state, marginal return (pandas)."""
+        spend = self.problem.decisions.labelled(self.amounts)
+        table = {"spend": spend, "state": self.certificate.state, "marginal_return": self.certificate.marginal_return}
+        return xr.Dataset(table).drop_attrs().to_dataframe().reset_index()
+
+    @property
+    def channel_state(self) -> xr.DataArray:
+        """State of each channel in words, (channel,)."""
+        state = self.certificate.state
+        if state.dims == ("channel",):
+            return state
+        words = [_states_in_words(state.sel(channel=name).values.ravel()) for name in state["channel"].values]
+        return xr.DataArray(words, dims="channel", coords={"channel": state["channel"]})
+
+    @property
+    def channel_marginal_return(self) -> xr.DataArray:
+        """Marginal return of each channel, weighted with the spend of its numbers, (channel,)."""
+        marginal = self.certificate.marginal_return
+        if marginal.dims == ("channel",):
+            return marginal
+        spend = self.problem.decisions.labelled(self.amounts)
+        weight, over = xr.where(spend > 0, spend, 1e-300), [name for name in marginal.dims if name != "channel"]
+        return (marginal * weight).sum(over) / weight.sum(over)
+
+    def _beyond(self) -> xr.DataArray:
+        beyond = self.extrapolation["beyond"]
+        return beyond.any([name for name in beyond.dims if name != "channel"])
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON: spend by date and channel, response, certificate."""
+        """Plain values, for JSON: spend by date and channel (and geo), response, certificate."""
         dates = [str(date) for date in self.spend["date"].values.astype("datetime64[D]")]
-        channels = [str(channel) for channel in self.spend["channel"].values]
-        response = interval(self.response)
+        response, channels = interval(self.response), [str(channel) for channel in self.spend["channel"].values]
+        by_channel = self.channel_response.mean([name for name in ("chain", "draw") if name in self.channel_response.dims])
+        by_channel = by_channel.sum([name for name in by_channel.dims if name == "geo"])
         return {
             "total": self.total,
             "dates": dates,
-            "spend": {channel: self.spend.sel(channel=channel).values.tolist() for channel in channels},
-            "spend_by_channel": {channel: float(self.spend.sel(channel=channel).sum()) for channel in channels},
+            "spend": {channel: _by_geo(self.spend.sel(channel=channel)) for channel in channels},
+            "spend_by_channel": {channel: float(self.channel_spend.sel(channel=channel)) for channel in channels},
             "response": {name: float(response[name]) for name in ("mean", "sd", "lower", "median", "upper")},
-            "response_by_channel": {
-                channel: float(self.channel_response.sel(channel=channel).mean()) for channel in channels
-            },
+            "response_by_channel": {channel: float(by_channel.sel(channel=channel)) for channel in channels},
+            "objective": asdict(self.value),
+            "beyond_observed": [channel for channel in channels if bool(self._beyond().sel(channel=channel))],
             "certificate": self.certificate.to_dict(),
         }
 
-    def _as_spend(self, spend: Spend) -> xr.DataArray:
+    def aligned(self, spend: Spend) -> xr.DataArray:
+        """Spend in the plan's own dimensions and order; see `compare`.
+
+        Raises:
+            PlanError: channels or dates do not match the plan's, or spend is negative or not finite.
+        """
         found = self._aligned(spend) if isinstance(spend, xr.DataArray) else self._spread(spend)
         if not (np.isfinite(found) & (found >= 0)).all():
             raise PlanError("Spend must be finite and at least 0 everywhere.")
@@ -196,10 +222,11 @@ class Allocation:
     def _aligned(self, spend: xr.DataArray) -> xr.DataArray:
         if dict(spend.sizes) != dict(self.spend.sizes):
             raise PlanError(f"Spend must have the dimensions {dict(self.spend.sizes)}, got {dict(spend.sizes)}.")
-        if not {"date", "channel"} <= set(spend.coords):
-            raise PlanError("Spend must have labels for its dimensions date and channel.")
+        dims = [str(name) for name in self.spend.dims]
+        if not set(dims) <= set(spend.coords):
+            raise PlanError(f"Spend must have labels for its dimensions {' and '.join(dims)}.")
         try:
-            return spend.sel(date=self.spend["date"], channel=self.spend["channel"]).transpose("date", "channel")
+            return spend.sel({name: self.spend[name] for name in dims}).transpose(*dims)
         except KeyError as error:
             raise PlanError(f"Spend lacks a date or channel of the plan: {error}.") from error
 
@@ -215,8 +242,20 @@ class Allocation:
         return self._profile() * xr.DataArray(totals, dims="channel", coords={"channel": channels})
 
     def _profile(self) -> xr.DataArray:
-        """Share of each date in the channel's spend; even for a channel without any."""
-        sums = self.spend.sum("date")
-        return xr.where(sums > 0, self.spend / sums.where(sums > 0, 1.0), 1.0 / self.spend.sizes["date"]).transpose(
-            "date", "channel"
-        )
+        """Share of each cell in the channel's spend; even for a channel without any."""
+        sums, cells = self.channel_spend, self.spend.size / self.spend.sizes["channel"]
+        return xr.where(sums > 0, self.spend / sums.where(sums > 0, 1.0), 1.0 / cells).transpose(*self.spend.dims)
+
+
+def _states_in_words(states: np.ndarray) -> str:
+    kinds, counts = np.unique(states, return_counts=True)
+    if len(kinds) == 1:
+        return str(kinds[0])
+    held = [f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True) if kind != "interior"]
+    return f"{', '.join(held)} of {len(states)}"
+
+
+def _by_geo(spend: xr.DataArray) -> Any:
+    if "geo" not in spend.dims:
+        return spend.values.tolist()
+    return {str(geo): spend.sel(geo=geo).values.tolist() for geo in spend["geo"].values}

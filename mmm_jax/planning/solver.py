@@ -1,42 +1,80 @@
-"""Maximising a smooth function over a box with a given sum: scaled projected gradient, many starts in one run.
+"""Maximising a smooth function over a polytope, under a few smooth requirements: sequential quadratic programming.
 
-jaxopt is no longer maintained; it is imported here and nowhere else, so that it can be replaced in one place.
+Each step maximises a quadratic model, made from exact second derivatives, over the whole polytope and the linearised
+requirements. So every iterate satisfies all linear constraints, bounds are reached exactly, and close to an optimum the
+steps are Newton's on the constraints that bind there: few evaluations of the posterior draws, and multipliers to the last
+digits. One program serves all problems of one structure.
 """
 
+import abc
 import math
-import warnings
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from mmm_jax.kernels.numerics import safe_divide
+from mmm_jax.planning.quadratic import Polytope, landing, solve_quadratic
 
-with warnings.catch_warnings():
-    # jaxopt announces on import that it is no longer maintained: known, and the reason why it stays behind this file.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from jaxopt import Bisection
-
-MAX_ITERATIONS = 500
+MAX_ITERATIONS = 100
 TOLERANCE = 1e-9
-"""KKT residual, relative to the gradient's size, at which a run stops."""
+"""KKT residual, relative to the gradient's size, at which a run has converged."""
 
+LEAST_SLOPE = 1e-3
+"""Slope that residuals are relative to at least, where programs are scaled to slopes of 1: at a free maximum all are 0."""
+
+_AIM = 1e-12
+"""Residual below which no further step is tried."""
 _ARMIJO = 1e-4
-_HALVINGS = 100
-"""Of the bracket around the multiplier of a projection: more than the digits of a float64."""
-_SMALLEST_STEP = 1e-9
-_NOISE = 1e-10
+_SHORTEST = 1e-9
+_NOISE = 1e-13
 """Gain, relative to the value, that is too small to be trusted."""
-_LONGEST_STEP = 10.0
-"""Furthest that a variable is sent in one step, before the projection; the whole set is 1 wide."""
-_FLAT = 1e-12
-"""Least curvature that a variable is scaled by, relative to the largest slope."""
+_FLAT = 1e-9
+"""Least curvature, relative to the largest slope."""
+_TIGHT = 1e-10
+"""Distance at which a constraint counts as binding."""
+_PATIENCE = 6
+"""Steps without a smaller residual, within the noise, after which a run ends."""
+_REACH = 10.0
+"""Furthest that a number moves in the first step; numbers are of mean size 1."""
+_ELASTIC = 1e4
+"""Furthest that the linearised requirements may be missed in one step."""
 
-Objective = Callable[[Float[Array, " n"]], Float[Array, ""]]
+
+class Derivatives(NamedTuple):
+    """A program around a point, scaled so that slopes are of the order of 1 at the first one.
+
+    Attributes:
+        value: of the objective.
+        gradient: of the objective.
+        met: of the requirements, which ask for at least 0, (requirement,).
+        jacobian: of the requirements, (requirement, n).
+        hessian: of objective and requirements, each requirement times its price, (n, n).
+    """
+
+    value: Float[Array, ""]
+    gradient: Float[Array, " n"]
+    met: Float[Array, " requirement"]
+    jacobian: Float[Array, "requirement n"]
+    hessian: Float[Array, "n n"]
+
+
+class AbstractProgram(eqx.Module):
+    """An objective to maximise and requirements that must not be negative; a pytree, so that new numbers do not compile."""
+
+    @abc.abstractmethod
+    def value(self, point: Float[Array, " n"]) -> tuple[Float[Array, ""], Float[Array, " requirement"]]:
+        """Objective and requirements."""
+
+    @abc.abstractmethod
+    def derivatives(self, point: Float[Array, " n"], prices: Float[Array, " requirement"]) -> Derivatives:
+        """The same with their derivatives; `prices` weigh the requirements' second derivatives."""
+
+    @abc.abstractmethod
+    def cooled(self, stage: Int[Array, ""]) -> "AbstractProgram":
+        """The program of a stage of annealing, 0 the warmest; itself where there is one stage only."""
 
 
 class Outcome(StrEnum):
@@ -45,6 +83,8 @@ class Outcome(StrEnum):
     CONVERGED = "converged"
     STALLED = "stalled"
     ITERATION_LIMIT = "iteration limit"
+    UNMET = "requirement not met"
+    UNBOUNDED = "unbounded"
 
     @property
     def advice(self) -> str:
@@ -54,15 +94,30 @@ class Outcome(StrEnum):
             "stalled": "No step improves the objective although its slope is not 0: it is not smooth there, or it is not "
             "finite, as extreme draws make it. Do not use the plan; check the posterior.",
             "iteration limit": "The optimum was not reached in time. Raise `num_starts`, or narrow the bounds.",
+            "requirement not met": "No start led to a plan that meets the targets on the response: they ask for more than "
+            "the constraints allow. Lower them, or widen the bounds; the plan shown comes closest.",
+            "unbounded": "The objective still grows where a channel spends a thousand times the usual. Give a total, or "
+            "upper bounds.",
         }[self.value]
 
 
 class Solution(NamedTuple):
-    """End of a run; of several runs when the leading axis is `start`."""
+    """End of a run; of several runs when the leading axis is `start`.
+
+    Attributes:
+        point: where it ended; it satisfies the polytope.
+        value: of the objective there.
+        unmet: largest violation of a requirement.
+        prices: multipliers of the requirements.
+        residual: KKT residual relative to the gradient's size, or to `LEAST_SLOPE`.
+        iterations: steps in all stages.
+        stalled: whether no step gained.
+    """
 
     point: Float[Array, " n"]
     value: Float[Array, ""]
-    gradient: Float[Array, " n"]
+    unmet: Float[Array, ""]
+    prices: Float[Array, " requirement"]
     residual: Float[Array, ""]
     iterations: Int[Array, ""]
     stalled: Bool[Array, ""]
@@ -70,6 +125,8 @@ class Solution(NamedTuple):
     def outcome(self) -> Outcome:
         """Why this run ended."""
         finite = math.isfinite(self.value) and math.isfinite(self.residual)
+        if finite and self.unmet > TOLERANCE:
+            return Outcome.UNMET
         if finite and self.residual <= TOLERANCE:
             return Outcome.CONVERGED
         return Outcome.STALLED if self.stalled or not finite else Outcome.ITERATION_LIMIT
@@ -77,148 +134,215 @@ class Solution(NamedTuple):
 
 @eqx.filter_jit
 def maximise(
-    objective: Objective, starts: Float[Array, "start n"], lower: Float[Array, " n"], upper: Float[Array, " n"]
+    program: AbstractProgram,
+    starts: Float[Array, "start n"],
+    polytope: Polytope,
+    prices: Array,
+    *,
+    stages: int,
+    first: int = 0,
 ) -> Solution:
-    """Local maxima of the objective over `lower <= x <= upper`, `sum(x) = 1`, one run per start.
-
-    Each step is the projection of a Newton-like step, scaled by the curvature of each variable: for a separable
-    objective, such as one level per channel under an additive model, this is Newton's method and converges
-    quadratically; for others it is a scaled projected gradient. Lengths are tried until one gains, rounding aside.
+    """Local maxima of the program over the polytope, one run per start, all at once.
 
     Args:
-        objective: smooth function of the shares; a pytree, so that new numbers do not compile anew.
-        starts: first points, which need not be feasible.
-        lower: lower bounds with a sum of at most 1.
-        upper: upper bounds with a sum of at least 1.
+        program: objective and requirements.
+        starts: first points, within the polytope.
+        polytope: the linear constraints.
+        prices: first guess of the requirements' multipliers, (requirement,).
+        stages: of annealing in all.
+        first: the stage to begin with.
     """
-    return jax.lax.map(lambda start: _run(objective, start, lower, upper), starts)
+    return _maximised(program, starts, polytope, prices, stages, first)
 
 
-def project(
-    point: Float[Array, " n"], lower: Float[Array, " n"], upper: Float[Array, " n"], metric: Float[Array, " n"]
-) -> Float[Array, " n"]:
-    """The feasible point nearest to `point`, by squared distance weighted with `metric`; exact, bounds included.
+@eqx.filter_jit
+def maximise_each(
+    programs: AbstractProgram, starts: Array, polytopes: Polytope, prices: Array, *, stages: int, first: int = 0
+) -> Solution:
+    """The same for several programs of one structure at once: every array has the program as first axis."""
 
-    It is `clip(point + multiplier / metric, lower, upper)` with the multiplier at which the sum is 1. jaxopt's bisection
-    finds it, as within its own `projection_box_section`, whose tolerance of 1e-5 is too coarse for a certificate; the
-    free variables then take up what rounding left over.
-    """
+    def one(program: AbstractProgram, starts: Array, polytope: Polytope, prices: Array) -> Solution:
+        return _maximised(program, starts, polytope, prices, stages, first)
 
-    def at(multiplier: Array) -> Array:
-        return jnp.clip(point + multiplier / metric, lower, upper)
-
-    # jaxopt's annotations know numbers only; traced arrays are what it is made for.
-    first: Any = jnp.min(metric * (lower - point))
-    last: Any = jnp.max(metric * (upper - point))
-    search = Bisection(
-        optimality_fun=lambda multiplier: at(multiplier).sum() - 1.0,
-        lower=first,
-        upper=last,
-        maxiter=_HALVINGS,
-        tol=0.0,
-        check_bracket=False,
-    )
-    found = at(search.run().params)
-    weights = jnp.where((lower < found) & (found < upper), 1.0 / metric, 0.0)
-    found = jnp.clip(found + (1.0 - found.sum()) * safe_divide(weights, weights.sum()), lower, upper)
-    # Where a corner of the box is the whole set, but for rounding, there is no bracket to bisect.
-    near = _rounding(point)
-    found = jnp.where(lower.sum() >= 1.0 - near, lower, jnp.where(upper.sum() <= 1.0 + near, upper, found))
-    return _snapped(found, lower, upper)
+    return eqx.filter_vmap(one)(programs, starts, polytopes, prices)
 
 
-def kkt(
-    point: Float[Array, " n"], gradient: Float[Array, " n"], lower: Float[Array, " n"], upper: Float[Array, " n"]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """How far a feasible point is from the conditions of a maximum, and the multiplier of the sum.
+def _maximised(
+    program: AbstractProgram, starts: Array, polytope: Polytope, prices: Array, stages: int, first: int
+) -> Solution:
+    def run(start: Array) -> Solution:
+        at = _begun(start, prices)
 
-    At a maximum no variable below its upper bound has a larger slope than one above its lower bound.
+        def next_stage(at: _State, stage: Array) -> tuple[_State, None]:
+            return _climbed(program.cooled(stage), at, polytope), None
 
-    Returns:
-        Residual: half of the largest such difference, relative to the largest slope of a variable that is not held by
-        both bounds, NaN where a slope is not finite; and the largest slope of any variable that can still grow: what
-        one more unit of the sum brings, 0 if none can.
-    """
-    can_grow, can_shrink = point < upper, point > lower
-    best = jnp.max(jnp.where(can_grow, gradient, -jnp.inf))
-    worst = jnp.min(jnp.where(can_shrink, gradient, jnp.inf))
-    size = jnp.max(jnp.where(can_grow | can_shrink, jnp.abs(gradient), 0.0))
-    residual = safe_divide(jnp.maximum(0.5 * (best - worst), 0.0), size)
-    return jnp.where(jnp.isfinite(size), residual, jnp.nan), jnp.where(can_grow.any(), best, 0.0)
+        return jax.lax.scan(next_stage, at, jnp.arange(first, stages))[0].solution
+
+    # One run alone keeps its branches; mapped, all of them are always taken.
+    if starts.shape[0] == 1:
+        return jax.tree.map(lambda leaf: leaf[None], run(starts[0]))
+    return jax.vmap(run)(starts)
 
 
 class _State(NamedTuple):
     solution: Solution
-    curvature: Float[Array, " n"]
-    size: Float[Array, ""]
-    """Length of the next step to try; 1 is the whole of it."""
+    penalty: Float[Array, ""]
+    reach: Float[Array, ""]
+    """Furthest that one number may move in the next step."""
+    best: Float[Array, ""]
+    """Smallest residual so far, and for how many steps it has not fallen."""
+    waited: Int[Array, ""]
+    done: Bool[Array, ""]
 
 
-def _run(objective: Objective, start: Array, lower: Array, upper: Array) -> Solution:
+def _begun(start: Array, prices: Array) -> _State:
+    far, no = jnp.full((), jnp.inf, start.dtype), jnp.zeros((), bool)
+    solution = Solution(start, -far, far, prices, far, jnp.zeros((), int), no)
+    return _State(solution, jnp.zeros_like(far), jnp.full_like(far, _REACH), far, jnp.zeros((), int), no)
+
+
+def _climbed(program: AbstractProgram, at: _State, polytope: Polytope) -> _State:
+    """One stage: steps until the residual is as small as it gets."""
+    began = at.solution.iterations
+    no = jnp.zeros((), bool)
+    fresh = at._replace(
+        solution=at.solution._replace(stalled=no), best=jnp.full_like(at.best, jnp.inf), waited=jnp.zeros((), int), done=no
+    )
+
     def going(state: _State) -> Array:
-        at = state.solution
-        return (at.residual > TOLERANCE) & ~at.stalled & (at.iterations < MAX_ITERATIONS)
+        return ~state.done & (state.solution.iterations - began < MAX_ITERATIONS)
 
-    first = _evaluated(objective, project(start, lower, upper, jnp.ones_like(start)), lower, upper)
-    return jax.lax.while_loop(going, lambda state: _try_step(objective, state, lower, upper), first).solution
+    return jax.lax.while_loop(going, lambda state: _stepped(program, state, polytope), fresh)
 
 
-def _evaluated(objective: Objective, point: Array, lower: Array, upper: Array) -> _State:
-    probe = _probe((point > lower) & (point < upper), point.dtype)
-    (value, gradient), (_, bend) = jax.jvp(jax.value_and_grad(objective), (point,), (probe,))
-    residual, _ = kkt(point, gradient, lower, upper)
-    solution = Solution(point, value, gradient, residual, jnp.zeros((), int), jnp.zeros((), bool))
-    return _State(solution, bend / probe, jnp.ones_like(value))
-
-
-def _probe(free: Array, dtype: jnp.dtype) -> Array:
-    """A vector `p` for which `H @ p / p` is the diagonal of a Hessian: exactly where the objective is separable.
-
-    Its signs alternate over the free variables: so it sees next to nothing of a coupling that is the same between all
-    of them, such as a log link's, which does not bend the objective along the set. Held variables hardly count.
-    """
-    return (jnp.where(jnp.cumsum(free) % 2 == 1, 1.0, -1.0) * jnp.where(free, 1.0, 0.01)).astype(dtype)
-
-
-def _try_step(objective: Objective, state: _State, lower: Array, upper: Array) -> _State:
-    """The state after a step of the state's size if that gains enough, else where it was, with half the size.
-
-    Shorter steps are projected anew, so that each ends exactly on the bounds that it reaches.
-    """
+def _stepped(program: AbstractProgram, state: _State, polytope: Polytope) -> _State:
     at = state.solution
-    _, price = kkt(at.point, at.gradient, lower, upper)
-    # Every way along the set sums to 0 but for rounding; the price would only magnify that.
-    climb = at.gradient - price
-    metric = _metric(state.curvature, climb)
-    tried = _evaluated(objective, project(at.point + state.size * climb / metric, lower, upper, metric), lower, upper)
-    way, gain = tried.solution.point - at.point, tried.solution.value - at.value
-    # Close to the optimum the gain drowns in rounding; the slope does not (Hager and Zhang 2005, eq. 4.1).
-    drowned = jnp.abs(gain) <= _NOISE * jnp.abs(at.value)
-    climbs = (tried.solution.gradient - price) @ way >= (2 * _ARMIJO - 1) * climb @ way
-    gains = (climb @ way > 0) & ((gain >= _ARMIJO * climb @ way) | (drowned & climbs))
-    shorter = state._replace(size=0.5 * state.size)
-    longer = tried._replace(size=jnp.minimum(2.0 * state.size, 1.0))
-    after = jax.tree.map(lambda new, old: jnp.where(gains, new, old), longer, shorter)
-    stalled = after.size < _SMALLEST_STEP
-    return after._replace(solution=after.solution._replace(iterations=at.iterations + 1, stalled=stalled))
+    found = program.derivatives(at.point, at.prices)
+    size = jnp.max(jnp.abs(jnp.where(polytope.free, found.gradient, 0.0)), initial=0.0)
+    model = _positive(-found.hessian, at.point, polytope, size)
+    penalty = jnp.maximum(state.penalty, jnp.where(size > 0, size, 1.0) * 10.0)
+    all_ways = polytope.moved(at.point)
+    near = all_ways._replace(lower=jnp.maximum(all_ways.lower, -state.reach), upper=jnp.minimum(all_ways.upper, state.reach))
+    way = _elastic_step(found, model, near, penalty)
+    # Where the reach ends is no bound.
+    way = way._replace(
+        at_lower=way.at_lower & (all_ways.lower >= -state.reach), at_upper=way.at_upper & (all_ways.upper <= state.reach)
+    )
+    prices = way.row_price[-len(found.met) :] if len(found.met) else at.prices
+    target = landing(at.point, way, polytope)
+    step = target - at.point
+    penalty = jnp.maximum(penalty, 2.0 * jnp.max(jnp.abs(prices), initial=0.0))
+    promised = found.gradient @ step - 0.5 * step @ model @ step
+    promised += penalty * (_shortfall(found.met) - _shortfall(found.met + found.jacobian @ step))
+    # Small slopes alone prove nothing where the model is flat: what the step promises must be small as well.
+    bent = jnp.max(jnp.abs(model @ step), initial=0.0)
+    residual = jnp.maximum(bent, jnp.abs(promised)) / jnp.maximum(size, LEAST_SLOPE)
+    point, value, met, part = _searched(program, at.point, step, target, found, penalty, promised)
+    gained = part > 0
+    waited = jnp.where(residual < 0.5 * state.best, 0, state.waited + 1)
+    known = jnp.isfinite(residual) & jnp.isfinite(found.value)
+    settled = (residual <= _AIM) & (_missed(found.met) <= _AIM)
+    # Nothing can be gained any more: what remains is rounding, or a program that is not smooth.
+    stuck = ~gained | ((waited >= _PATIENCE) & (residual <= TOLERANCE))
+    done = settled | stuck | ~known
+    moved = at._replace(
+        point=jnp.where(gained, point, at.point),
+        value=jnp.where(gained, value, found.value),
+        unmet=jnp.where(gained, _missed(met), _missed(found.met)),
+        prices=jnp.where(known, prices, at.prices),
+        residual=jnp.where(known, residual, jnp.nan),
+        iterations=at.iterations + 1,
+        stalled=done & ~(residual <= TOLERANCE),
+    )
+    longest = jnp.max(jnp.abs(step), initial=0.0)
+    reach = jnp.where(part == 1.0, jnp.maximum(state.reach, 4.0 * longest), jnp.maximum(2.0 * part * longest, _SHORTEST))
+    return _State(moved, penalty, reach, jnp.minimum(state.best, residual), waited, done)
 
 
-def _metric(curvature: Array, climb: Array) -> Array:
-    """What a step is scaled by: the curvature where it is large enough for the step to stay within reach.
+def _elastic_step(found: Derivatives, model: Array, polytope: Polytope, penalty: Array):
+    """The step of the quadratic model; requirements that cannot be met at once are missed by as little as pays."""
+    count = len(found.met)
+    if not count:
+        return solve_quadratic(model, found.gradient, polytope)
+    ridge = jnp.max(jnp.abs(jnp.diag(model))) * 1e-8
+    hessian = jax.scipy.linalg.block_diag(model, ridge * jnp.eye(count))
+    slope = jnp.concatenate([found.gradient, jnp.full(count, -1.0) * penalty])
+    number = len(found.gradient)
+    wide = polytope._replace(
+        lower=jnp.concatenate([polytope.lower, jnp.zeros(count)]),
+        upper=jnp.concatenate([polytope.upper, jnp.full(count, _ELASTIC)]),
+        rows=jnp.concatenate(
+            [
+                jnp.pad(polytope.rows, ((0, 0), (0, count))),
+                jnp.concatenate([-found.jacobian, -jnp.eye(count)], axis=1),
+            ]
+        ),
+        limits=jnp.concatenate([polytope.limits, found.met]),
+        equalities=jnp.pad(polytope.equalities, ((0, 0), (0, count))),
+        free=jnp.concatenate([polytope.free, jnp.ones(count, bool)]),
+    )
+    way = solve_quadratic(hessian, slope, wide)
+    return way._replace(step=way.step[:number], at_lower=way.at_lower[:number], at_upper=way.at_upper[:number])
 
-    The bound fades as a free variable's slope comes close to the price, so that the last steps are Newton's.
+
+def _searched(program, point, step, target, found, penalty, promised):
+    """The longest of the halved steps that gains enough: point, value, requirements, and which part it is, 0 for none."""
+    before = found.value - penalty * _shortfall(found.met)
+
+    def tried(size: Array) -> tuple[Array, Array, Array, Array]:
+        reached = jnp.where(size == 1.0, target, point + size * step)
+        value, met = program.value(reached)
+        gain = value - penalty * _shortfall(met) - before
+        drowned = jnp.abs(gain) <= _NOISE * jnp.abs(before)
+        return reached, value, met, (gain >= _ARMIJO * size * promised) | (drowned & (size == 1.0))
+
+    def going(carry: tuple[Array, ...]) -> Array:
+        size, *_, enough = carry
+        return ~enough & (size > _SHORTEST)
+
+    def halved(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        size = 0.5 * carry[0]
+        return size, *tried(size)
+
+    none = (point, found.value, found.met, jnp.zeros((), bool))
+    two = jnp.full((), 2.0, point.dtype)
+    size, reached, value, met, enough = jax.lax.while_loop(going, halved, (two, *none))
+    return reached, value, met, jnp.where(enough & jnp.isfinite(value), size, 0.0)
+
+
+def _positive(matrix: Array, point: Array, polytope: Polytope, size: Array) -> Array:
+    """A positive definite matrix that is the given one where steps are free to go, or has its absolute eigenvalues.
+
+    Across the equalities no step is taken, and across constraints that bind few are: curvature may be added there. So an
+    objective that bends upwards along the total only, as a probability does, keeps its exact curvature elsewhere, and the
+    last steps are Newton's.
     """
-    size = jnp.max(jnp.abs(climb))
+    free, count = polytope.free, len(polytope.free)
     floor = jnp.where(size > 0, _FLAT * size, 1.0)
-    return jnp.maximum(jnp.maximum(jnp.abs(curvature), jnp.abs(climb) / _LONGEST_STEP), floor)
+    matrix = jnp.where(free[:, None] & free[None, :], matrix, 0.0) + floor * jnp.eye(count)
+    much = 10.0 * jnp.max(jnp.abs(matrix), initial=0.0)
+    across = jnp.where(free, polytope.equalities, 0.0)
+    along_total = matrix + much * across.T @ across
+    tight = jnp.where((polytope.rows @ point >= polytope.limits - _TIGHT)[:, None] & free, polytope.rows, 0.0)
+    at_bound = (point <= polytope.lower + _TIGHT) | (point >= polytope.upper - _TIGHT)
+    inside = along_total + much * (tight.T @ tight + jnp.diag(at_bound.astype(point.dtype)))
+
+    def bent(matrix: Array) -> Array:
+        values, vectors = jnp.linalg.eigh(matrix)
+        return (vectors * jnp.maximum(jnp.abs(values), floor)) @ vectors.T
+
+    candidates = jnp.stack([matrix, along_total, inside])
+    sound = jax.vmap(_is_positive)(candidates)
+    return jax.lax.cond(sound.any(), lambda: candidates[jnp.argmax(sound)], lambda: bent(matrix))
 
 
-def _snapped(point: Array, lower: Array, upper: Array) -> Array:
-    """Variables that only rounding keeps off a bound, at it: whether they may move is read from this."""
-    near = _rounding(point)
-    return jnp.where(upper - point <= near, upper, jnp.where(point - lower <= near, lower, point))
+def _is_positive(matrix: Array) -> Array:
+    return jnp.isfinite(jax.scipy.linalg.cholesky(matrix, lower=True)).all()
 
 
-def _rounding(point: Array) -> float:
-    """What rounding may do to a sum of shares."""
-    return 4 * point.shape[0] * float(jnp.finfo(point.dtype).eps)
+def _shortfall(met: Array) -> Array:
+    return jnp.maximum(-met, 0.0).sum()
+
+
+def _missed(met: Array) -> Array:
+    return jnp.max(jnp.maximum(-met, 0.0), initial=0.0)

@@ -7,8 +7,11 @@ to be saved by `ax.figure.savefig(...)` and closed by `matplotlib.pyplot.close(a
 from mmm_jax.plots.contributions import plot_contribution_shares, plot_contributions
 from mmm_jax.plots.curves import plot_response_curves, plot_saturation_curves
 from mmm_jax.plots.data import plot_spend_against_target, plot_spend_shares, plot_target
+from mmm_jax.plots.frontier import plot_frontier
 from mmm_jax.plots.parameters import plot_prior_posterior
 from mmm_jax.plots.plan import plot_improvement, plot_plan
+from mmm_jax.plots.plan_curves import plot_plan_curves
+from mmm_jax.plots.plan_dates import plot_plan_by_date
 from mmm_jax.plots.predictive import plot_forecast, plot_predictive, plot_residuals
 from mmm_jax.plots.returns import plot_roas, plot_share_against_roas
 from mmm_jax.plots.validation import plot_folds, plot_ranks, plot_scores_by_horizon, plot_stability
@@ -19,8 +22,11 @@ __all__ = [
     "plot_contributions",
     "plot_folds",
     "plot_forecast",
+    "plot_frontier",
     "plot_improvement",
     "plot_plan",
+    "plot_plan_by_date",
+    "plot_plan_curves",
     "plot_predictive",
     "plot_prior_posterior",
     "plot_ranks",

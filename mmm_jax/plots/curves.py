@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from mmm_jax.fitting.labels import interval
-from mmm_jax.plots import style
+from mmm_jax.plots import multiples, style
 
 
 def plot_response_curves(
@@ -30,20 +30,21 @@ def plot_response_curves(
         mean with its interval, a dashed line and a dot at the observed spend.
     """
     names = [str(name) for name in curves["channel"].to_numpy()]
-    figure, axes = style.small_multiples(names, share_y=share_y)
+    figure, axes = multiples.small_multiples(names, share_y=share_y)
     table, steps = interval(curves["response"], prob), curves["multiplier"].to_numpy()
     for ax, name in zip(axes, names, strict=True):
         spend, band = curves["spend"].sel(channel=name).to_numpy(), table.sel(channel=name)
         if not spend.any():
-            _say_nothing_spent(ax)
+            style.write_inside(ax, "no spend")
+            ax.set_xticks([0.0])
             continue
         _draw_curve(ax, spend, band, prob)
         if steps.min() <= 1.0 <= steps.max():
             _mark_observed(ax, *(float(np.interp(1.0, steps, values)) for values in (spend, band["mean"])))
     _finish(axes, table)
     x, y = f"Spend over the window ({currency})", f"Contribution over the window ({target})"
-    style.label_figure(figure, title="Response to more or less spend", x=x, y=y)
-    style.figure_legend(figure, axes)
+    multiples.label_figure(figure, title="Response to more or less spend", x=x, y=y)
+    multiples.figure_legend(figure, axes)
     return axes
 
 
@@ -75,7 +76,7 @@ def plot_saturation_curves(
         background is grey.
     """
     names = [str(name) for name in curves["channel"].to_numpy()]
-    figure, axes = style.small_multiples(names, share_y=share_y)
+    figure, axes = multiples.small_multiples(names, share_y=share_y)
     table = interval(curves["effect"], prob)
     for ax, name in zip(axes, names, strict=True):
         spend, largest = curves["spend"].sel(channel=name).to_numpy(), float(curves["observed"].sel(channel=name))
@@ -84,8 +85,8 @@ def plot_saturation_curves(
     _finish(axes, table)
     effect = f"logarithm of {target}" if log_link else target
     x, y = f"Adstocked spend ({currency} per {period})", f"Effect ({effect} per {period})"
-    style.label_figure(figure, title="Saturation", x=x, y=y)
-    style.figure_legend(figure, axes)
+    multiples.label_figure(figure, title="Saturation", x=x, y=y)
+    multiples.figure_legend(figure, axes)
     return axes
 
 
@@ -94,11 +95,6 @@ def _draw_curve(ax: Axes, spend: np.ndarray, band: xr.Dataset, prob: float) -> N
     label = f"{style.percent(prob)} interval"
     ax.fill_between(spend, band["lower"], band["upper"], color=shade, linewidth=0, label=label)
     ax.plot(spend, band["mean"], color=style.BLUE, linewidth=1.5, label="Mean")
-
-
-def _say_nothing_spent(ax: Axes) -> None:
-    ax.annotate("no spend", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=style.SMALL)
-    ax.set_xticks([0.0])
 
 
 def _mark_observed(ax: Axes, spend: float, response: float) -> None:

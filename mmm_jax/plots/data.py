@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PanelError
-from mmm_jax.plots import style
+from mmm_jax.plots import multiples, style
 
 
 def observed_target(panel: Panel) -> np.ndarray:
@@ -68,7 +68,7 @@ def plot_spend_shares(panel: Panel, *, ax: Axes | None = None, currency: str = "
     title = f"Spend by channel, {style.compact(totals.sum())} {currency} in total"
     style.dress(ax, title=title, x=f"Share of total spend (%), total in brackets ({currency})", y="Channel")
     style.name_rows(ax, [panel.channels[i] for i in order])
-    amounts = [f"{style.percent(shares[i])} ({style.compact(totals[i])})" for i in order]
+    amounts = [f"{style.percent(float(shares[i]))} ({style.compact(float(totals[i]))})" for i in order]
     style.write_beside(ax, amounts, shares[order], places)
     return ax
 
@@ -90,11 +90,11 @@ def plot_spend_against_target(panel: Panel, *, currency: str = "currency", targe
         PanelError: the panel has no target.
     """
     observed, correlation = observed_target(panel), panel.describe()["correlation"].to_numpy()
-    figure, axes = style.small_multiples(panel.channels, share_y=True)
+    figure, axes = multiples.small_multiples(panel.channels, share_y=True)
     for ax, spend, r in zip(axes, panel.spend, correlation, strict=True):
         ax.scatter(spend, observed, s=10, color=style.BLUE, alpha=0.5, linewidths=0)
         ax.set_title(f"{ax.get_title()}\nr = {style.decimals(r)}", fontsize=ax.title.get_fontsize())
     style.from_zero(axes[0], observed)
     x, y = style.spend_label(currency, panel.frequency.period), target_label(panel, target)
-    style.label_figure(figure, title="Spend and target of the same period", x=x, y=y)
+    multiples.label_figure(figure, title="Spend and target of the same period", x=x, y=y)
     return axes

@@ -21,7 +21,7 @@ def plot_plan(
     """Planned and reference spend per channel, with the change and the channels that stand at a bound.
 
     Args:
-        plan: an `Allocation`: its `spend` in currency per period, dimensions (date, channel).
+        plan: an `Allocation`: its `spend` in currency per period, dimensions (date, channel) or (date, channel, geo).
         reference: the spend to compare with, in currency per period, the same dimensions, channels and number of dates.
         reference_name: what the reference is, for the legend.
         ax: axes to draw on; a new figure by default.
@@ -33,12 +33,12 @@ def plot_plan(
     Raises:
         PlanError: the reference has other channels or another number of dates.
     """
-    _check_same_cells(plan.spend, reference)
-    planned = plan.spend.sum("date")
-    before = reference.sum("date").sel(channel=planned["channel"])
+    check_same_cells(plan.spend, reference)
+    planned = by_channel(plan.spend)
+    before = by_channel(reference).sel(channel=planned["channel"])
     names = [str(name) for name in planned["channel"].to_numpy()]
     ax, states = style.row_axes(ax, len(names), each=0.42 if len(names) <= 12 else 0.3), _states(plan)
-    x = f"{style.spend_label(currency)} over {_length(plan.spend)}"
+    x = spend_over(plan.spend, currency)
     style.dress(ax, title="Planned spend by channel", x=x, y="Channel")
     _draw_pairs(ax, planned.to_numpy(), before.to_numpy(), reference_name)
     style.name_rows(ax, names)
@@ -112,21 +112,30 @@ def _change(new: float, old: float) -> str:
 
 
 def _states(plan: Any) -> dict[str, str]:
-    """By channel, the words for a bound that it stands at."""
-    state = getattr(getattr(plan, "certificate", None), "state", None)
-    if state is None or state.dims != ("channel",):
+    """By channel, the words for a bound that it stands at, or how many of its numbers do."""
+    state = getattr(plan, "channel_state", None)
+    if state is None:
         return {}
     pairs = zip(state["channel"].to_numpy(), state.to_numpy(), strict=True)
     return {str(channel): f", {word}" for channel, word in pairs if word != "interior"}
 
 
-def _length(spend: xr.DataArray) -> str:
-    count = spend.sizes["date"]
-    period = style.period_of(spend["date"].to_numpy())
-    return f"{count} {period}{'s' if count > 1 else ''}"
+def spend_over(spend: xr.DataArray, currency: str) -> str:
+    """Label of an axis of spend over all dates of a plan."""
+    return f"{style.spend_label(currency)} over {style.length_of(spend['date'].to_numpy())}"
 
 
-def _check_same_cells(spend: xr.DataArray, reference: xr.DataArray) -> None:
+def by_channel(spend: xr.DataArray) -> xr.DataArray:
+    """Spend of each channel over all dates and geos, (channel,)."""
+    return spend.sum([name for name in spend.dims if name != "channel"])
+
+
+def check_same_cells(spend: xr.DataArray, reference: xr.DataArray) -> None:
+    """Refuse a reference that a plan's spend does not compare with.
+
+    Raises:
+        PlanError: other channels, or another number of dates.
+    """
     ours, theirs = set(spend["channel"].to_numpy()), set(reference["channel"].to_numpy())
     if ours != theirs:
         raise PlanError(f"The reference must have the plan's channels; these differ: {', '.join(sorted(ours ^ theirs))}.")

@@ -11,7 +11,7 @@ from mmm_jax.analysis.scores import score_table
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PanelError
 from mmm_jax.fitting.labels import interval
-from mmm_jax.plots import style
+from mmm_jax.plots import multiples, style
 from mmm_jax.plots.data import observed_target, target_label
 
 
@@ -128,7 +128,7 @@ def plot_residuals(predicted: xr.Dataset, panel: Panel, *, prob: float = 0.9, ta
     style.dress(over_time, title="Over time", x="Date", y=f"Observed minus expected: {_lower_first(label)}")
     style.dress(against, title="Against the expectation", x=f"Expected: {_lower_first(label)}", y="")
     axes = np.array([over_time, against])
-    style.figure_legend(figure, axes)
+    multiples.figure_legend(figure, axes)
     return axes
 
 

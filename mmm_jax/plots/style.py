@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -131,6 +130,11 @@ def period_of(dates: np.ndarray) -> str:
     return infer_frequency(dates.astype("datetime64[D]")).period if len(dates) > 1 else "period"
 
 
+def length_of(dates: np.ndarray) -> str:
+    """How long regular dates last, such as `26 weeks`."""
+    return f"{len(dates)} {period_of(dates)}{'s' if len(dates) > 1 else ''}"
+
+
 def spend_label(currency: str, period: str | None = None) -> str:
     """Label of an axis of spend, per period or in total."""
     return f"Spend ({currency} per {period})" if period else f"Spend ({currency})"
@@ -144,41 +148,6 @@ def axes_for(ax: Axes | None, *, size: tuple[float, float] = (WIDTH, HEIGHT)) ->
 def row_axes(ax: Axes | None, rows: int, *, each: float = 0.3) -> Axes:
     """The given axes, or those of a new figure that is high enough for so many named rows."""
     return axes_for(ax, size=(WIDTH, max(2.2, 1.2 + each * rows)))
-
-
-def small_multiples(names: Sequence[str], *, share_y: bool) -> tuple[Figure, np.ndarray]:
-    """A new figure with one titled pair of axes per name, as a flat array in the order of the names."""
-    count = len(names)
-    columns = count if count <= 3 else min(5, math.ceil(math.sqrt(count)))
-    rows = math.ceil(count / columns)
-    height = HEIGHT if rows == 1 else 0.9 + rows * (1.9 if columns <= 3 else 1.6)
-    figure, grid = plt.subplots(rows, columns, figsize=(WIDTH, height), layout="constrained", sharey=share_y, squeeze=False)
-    for unused in grid.flat[count:]:
-        unused.remove()
-    for ax, name in zip(grid.flat, names, strict=False):
-        # At this size a letter is about 0.07 inches wide, and a tick's number with its margin half an inch.
-        ax.set_title(text(name, int(WIDTH / columns / 0.075)), fontsize=SMALL + 0.5)
-        plain(ax)
-        compact_axis(ax, "x", ticks=max(2, int((WIDTH - 0.7) / columns / 0.5)))
-        compact_axis(ax, "y", ticks=4)
-    return figure, grid.ravel()[:count]
-
-
-def label_figure(figure: Figure, *, title: str, x: str, y: str) -> None:
-    """Title and labels that hold for all axes of a figure."""
-    figure.suptitle(text(title, 80), fontsize=TITLE)
-    # An empty line under the label: the layout reserves no room for a legend besides it.
-    figure.supxlabel(text(x, 80) + "\n", fontsize=LABEL, linespacing=1.7)
-    figure.supylabel(text(y, 50), fontsize=LABEL)
-
-
-def figure_legend(figure: Figure, axes: np.ndarray) -> None:
-    """One legend under all axes; what several of them show is named once."""
-    pairs = [pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
-    known = {label: handle for handle, label in reversed(pairs)}
-    order = sorted(known, key=[label for _, label in pairs].index)
-    handles = [known[label] for label in order]
-    figure.legend(handles, order, loc="outside lower center", ncols=len(order), fontsize=SMALL, frameon=False)
 
 
 def plain(ax: Axes) -> None:
@@ -215,11 +184,12 @@ def legend_below(ax: Axes, *, widest: int = 4) -> None:
     )
 
 
-def date_axis(ax: Axes) -> None:
-    """Dates along the horizontal axis, each year and month named once."""
-    locator = AutoDateLocator(minticks=4, maxticks=9)
+def date_axis(ax: Axes, *, ticks: tuple[int, int] = (4, 9)) -> None:
+    """Dates along the horizontal axis, each year and month named once; at least and at most so many."""
+    locator = AutoDateLocator(minticks=ticks[0], maxticks=ticks[1])
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.xaxis.get_offset_text().set_fontsize(SMALL)
     ax.margins(x=0.01)
 
 
@@ -259,6 +229,11 @@ def write_beside(ax: Axes, words: Sequence[str], x: Places, y: Places) -> None:
     free = [max(width - note.get_window_extent().width - 8 / 72 * ax.figure.dpi, 0.2 * width) for note in notes]
     needed = [(place - left) * width / room for place, room in zip(x, free, strict=True)]
     ax.set_xlim(left, max(right, left + max(needed)))
+
+
+def write_inside(ax: Axes, words: str) -> None:
+    """Words in the middle of axes that have nothing to show."""
+    ax.annotate(words, (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=SMALL)
 
 
 def from_zero(ax: Axes, *values: np.ndarray) -> None:

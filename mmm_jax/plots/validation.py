@@ -7,7 +7,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.ticker import MaxNLocator
 
 from mmm_jax.fitting.labels import interval
-from mmm_jax.plots import style
+from mmm_jax.plots import multiples, style
 from mmm_jax.plots.data import observed_target, target_label
 from mmm_jax.validation.calibration import Calibration
 from mmm_jax.validation.cross_validation import CrossValidation
@@ -97,12 +97,12 @@ def plot_stability(
     """
     dim = next(str(name) for name in found["mean"].dims if name != "fold")
     names = [str(name) for name in found[dim].to_numpy()]
-    figure, axes = style.small_multiples(names, share_y=False)
+    figure, axes = multiples.small_multiples(names, share_y=False)
     dates = found["fold"].to_numpy().astype("datetime64[D]")
     for ax, name in zip(axes, names, strict=True):
         _draw_over_folds(ax, dates, found.sel({dim: name}))
-    style.label_figure(figure, title=title, x="Last training date", y=y)
-    style.figure_legend(figure, axes)
+    multiples.label_figure(figure, title=title, x="Last training date", y=y)
+    multiples.figure_legend(figure, axes)
     return axes
 
 

@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 import mmm_jax as mj
 from mmm_jax.cli.config import Config, parse_config
 from mmm_jax.cli.model import check_fits, read_spec
-from mmm_jax.cli.schema import fit_schema, plan_schema
+from mmm_jax.cli.plan_schema import plan_schema
+from mmm_jax.cli.schema import fit_schema
 from mmm_jax.cli.table import read_panel, read_roles, read_table, split_panel
 from mmm_jax.cli.validation import read_config
 from mmm_jax.model.components import ADSTOCKS, SATURATIONS, TRENDS
@@ -334,7 +335,7 @@ def test_packaged_examples_are_valid(write):
         ("horizon: [2024-03-10, soon]\ntotal: 1\n", "config.yaml, line 1, horizon[1]: ", "a date such as"),
         ("horizon: 4\ntotal: 1\nbounds: {TV: [1]}\n", "config.yaml, line 3, bounds.TV: ", "at least 2 entries"),
         ("horizon: 4\ntotal: 1\nper: week\n", "config.yaml, line 3, per: ", "one of horizon, period"),
-        ("horizon: 4\n", "config.yaml, total: ", "missing"),
+        ("total: 4\n", "config.yaml, horizon: ", "missing"),
     ],
 )
 def test_mistakes_of_a_plan(write, text, beginning, words):

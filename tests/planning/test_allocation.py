@@ -138,6 +138,7 @@ def test_one_row_per_channel(plan):
         "upper_bound",
         "state",
         "marginal_return",
+        "beyond_observed",
         "response",
         "response_lower",
         "response_upper",
@@ -165,7 +166,8 @@ def test_the_dictionary_survives_json_to_the_last_digit(plan):
     assert certificate["advice"] == Outcome.CONVERGED.advice
     assert certificate["shadow_price"] == plan.certificate.shadow_price
     assert certificate["state"]["Direct Mail"] == "locked"
-    assert len(certificate["start_values"]) == 6
+    assert len(certificate["start_values"]) == 1
+    assert certificate["concave"] is True
 
 
 def test_responses_by_channel_add_up(plan):

@@ -15,8 +15,8 @@ import mmm_jax as mj
 from mmm_jax.errors import InfeasibleError, PlanError, PredictionError
 from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.planning.objectives import AbstractObjective
-from mmm_jax.planning.optimize import _best
 from mmm_jax.planning.response import plan_response
+from mmm_jax.planning.search import _best
 from mmm_jax.planning.solver import Outcome, Solution
 
 CONCAVE = ["logistic", "logistic, saturation first", "root"]
@@ -118,7 +118,13 @@ def test_the_best_of_many_local_optima_is_found(make_fit):
 def test_of_equal_runs_the_one_that_is_closest_to_an_optimum_is_kept(values, residuals, kept):
     count = len(values)
     runs = Solution(
-        np.zeros((count, 1)), np.array(values), np.zeros((count, 1)), np.array(residuals), np.arange(count), None
+        point=np.zeros((count, 1)),
+        value=np.array(values),
+        unmet=np.zeros(count),
+        prices=np.zeros((count, 0)),
+        residual=np.array(residuals),
+        iterations=np.arange(count),
+        stalled=np.zeros(count, bool),
     )
     assert _best(runs).iterations == kept
 
@@ -234,7 +240,8 @@ def test_a_single_channel_gets_everything(make_fit):
     np.testing.assert_allclose(plan.spend, usual_total(fit) / HORIZON, rtol=1e-12)
     assert plan.certificate.optimal
     assert plan.certificate.state.values.tolist() == ["interior"]
-    assert plan.certificate.shadow_price == plan.certificate.marginal_return.item() > 0
+    assert plan.certificate.shadow_price == pytest.approx(plan.certificate.marginal_return.item(), rel=1e-12)
+    assert plan.certificate.shadow_price > 0
 
 
 def test_a_profile_keeps_its_shape(make_fit, rows):
@@ -317,7 +324,7 @@ def test_another_objective_is_maximised_and_its_numbers_do_not_compile_anew(make
     class Cautious(AbstractObjective):
         """Mean less two standard deviations."""
 
-        def __call__(self, responses):
+        def __call__(self, responses, spend, temperature=None):
             traced.append(None)
             return responses.mean() - 2.0 * responses.std()
 

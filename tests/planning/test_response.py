@@ -8,7 +8,8 @@ import pytest
 from planning.fits import HORIZON, SPECS, over_horizon, planned_rows
 
 from mmm_jax.analysis.draws import over_draws
-from mmm_jax.planning.response import LevelResponse, horizon_windows, plan_response
+from mmm_jax.planning.levels import LevelResponse, horizon_windows
+from mmm_jax.planning.response import plan_response
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -104,7 +105,7 @@ def test_nothing_planned_brings_nothing(make_fit, name):
     assert not found["total"].any()
     assert not found["channel"].any()
     response = level_response(fit, FLAT)
-    carried = np.abs(response.offset).max()
+    carried = np.abs(response.link.offset).max()
     assert np.abs(respond(response, np.zeros(CHANNELS))).max() <= 1e-15 * carried
 
 

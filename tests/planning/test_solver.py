@@ -1,427 +1,283 @@
-"""The projection is the nearest feasible point; a run ends at an optimum or says that it did not."""
-
-from collections.abc import Callable
-from itertools import product
+"""The solver on small programmes with known optima: polytope, requirements, saddles, many starts, and how runs end."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from jaxtyping import Array
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq
 
-from mmm_jax.planning import solver
-from mmm_jax.planning.solver import Outcome, Solution, kkt, maximise
+from mmm_jax.planning.quadratic import Polytope
+from mmm_jax.planning.solver import MAX_ITERATIONS, TOLERANCE, AbstractProgram, Derivatives, Outcome, Solution, maximise
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-project = jax.jit(solver.project)
+NUMBER, TOTAL = 4, 2.0
+ZEROS = np.zeros(NUMBER)
+
+traces, visited = [], []
 
 
-class Saturating(eqx.Module):
-    """`sum_i top_i tanh(speed_i x_i)`."""
+class Made(AbstractProgram):
+    """`slope' x - x' hessian x / 2 + sum(weight log(offset + x)) + sum(height x^3 / (half^3 + x^3))`.
 
-    top: Array
-    speed: Array
-
-    def __call__(self, x):
-        return jnp.sum(self.top * jnp.tanh(self.speed * x))
-
-
-class Logarithmic(eqx.Module):
-    """`sum_i weight_i log(offset_i + x_i)`: the water-filling problem."""
-
-    weight: Array
-    offset: Array
-
-    def __call__(self, x):
-        return jnp.sum(self.weight * jnp.log(self.offset + x))
-
-
-class SShaped(eqx.Module):
-    """`sum_i top_i x_i^3 / (half_i^3 + x_i^3)`: many local maxima."""
-
-    top: Array
-    half: Array
-
-    def __call__(self, x):
-        return jnp.sum(self.top * x**3 / (self.half**3 + x**3))
-
-
-class Quadratic(eqx.Module):
-    """`slope x - x' bend x / 2`."""
+    Its requirement, if any: to stay within a ball. All tests share this family, and so a few compiled programs.
+    """
 
     slope: Array
-    bend: Array
+    hessian: Array
+    weight: Array
+    offset: Array
+    height: Array
+    half: Array
+    centre: Array
+    radius: Array
+    warmths: Array
+    warmth: Array
+    bound: bool = eqx.field(static=True)
 
-    def __call__(self, x):
-        return self.slope @ x - 0.5 * x @ self.bend @ x
+    def value(self, point):
+        traces.append(1)
+        linear, square = self.slope @ point, point @ (self.hessian + self.warmth * jnp.eye(NUMBER)) @ point
+        curves = self.weight @ jnp.log(self.offset + point) + self.height @ (point**3 / (self.half**3 + point**3))
+        met = jnp.atleast_1d(self.radius**2 - ((point - self.centre) ** 2).sum())
+        return linear - 0.5 * square + curves, met if self.bound else jnp.zeros(0)
 
+    def derivatives(self, point, prices):
+        # As bits: the thread that calls back knows no double precision.
+        bits = jax.lax.bitcast_convert_type(point, jnp.uint32)
+        jax.debug.callback(lambda at: visited.append(np.array(at).view(np.float64)[:, 0]), bits)
+        value, met = self.value(point)
+        curved = jax.hessian(lambda x: self.value(x)[0] + prices @ self.value(x)[1])(point)
+        gradient, jacobian = jax.jacrev(self.value)(point)
+        return Derivatives(value, gradient, met, jacobian, curved)
 
-class Coupled(eqx.Module):
-    """`1e8 sum_t exp(t + sum_i top_i tanh(speed_i x_i))`: all variables bend it together, as under a log link."""
-
-    top: Array
-    speed: Array
-
-    def __call__(self, x):
-        return 1e8 * jnp.sum(jnp.exp(jnp.linspace(0.5, 1.5, 9) + self.top @ jnp.tanh(self.speed * x)))
-
-
-TARGET = np.array([0.3, 0.5, 0.2])
-NOT_SMOOTH: dict[str, Callable[[Array], Array]] = {
-    "flat": lambda x: 0.0 * jnp.sum(x) + 3.0,
-    "wrong slope": lambda x: jax.lax.stop_gradient(2 * jnp.sum(TARGET * x)) - jnp.sum(TARGET * x),
-    "kink": lambda x: -jnp.sum(jnp.abs(x - 0.9 * TARGET)),
-    "-inf": lambda x: jnp.where(x[0] > 0.35, jnp.sum(x * TARGET), -jnp.inf),
-    "nan": lambda x: jnp.where(x[0] > 0.35, jnp.sum(x * TARGET), jnp.nan),
-    "nowhere finite": lambda x: jnp.sum(x) / 0.0,
-    "plateau at -inf": lambda x: jnp.where(x[0] > 2.0, 1.0, -jnp.inf) + 0.0 * jnp.sum(x),
-    "overflow": lambda x: jnp.exp(1e4 * x[0]),
-}
-
-
-class NotSmooth(eqx.Module):
-    """One of `NOT_SMOOTH`, compiled together."""
-
-    which: Array
-
-    def __call__(self, x):
-        return jax.lax.switch(self.which, list(NOT_SMOOTH.values()), x)
+    def cooled(self, stage):
+        return eqx.tree_at(lambda program: program.warmth, self, self.warmths[stage])
 
 
-def not_smooth(name: str) -> NotSmooth:
-    return NotSmooth(jnp.asarray(list(NOT_SMOOTH).index(name)))
+def made(**given):
+    parts = {"slope": ZEROS, "weight": ZEROS, "height": ZEROS, "centre": ZEROS, "hessian": np.zeros((NUMBER, NUMBER))}
+    parts |= {"offset": np.ones(NUMBER), "half": np.ones(NUMBER), "radius": 1.0, "warmths": np.zeros(3), "warmth": 0.0}
+    bound = "radius" in given
+    return Made(**{name: jnp.asarray(part, float) for name, part in (parts | given).items()}, bound=bound)
 
 
-def boxes(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds around a random point of the simplex, some of them at it."""
-    centre = rng.dirichlet(np.ones(size))
-    lower = centre * rng.choice([0.0, 0.5, 1.0], size, p=[0.6, 0.2, 0.2])
-    return lower, np.minimum(centre + rng.choice([0.0, 0.1, 1.0], size, p=[0.1, 0.3, 0.6]), 1.0)
+def simplex(lower=0.0, upper=TOTAL, rows=(), limits=(), free=None):
+    """Numbers that add up to the total, with room for four rows."""
+    matrix, ends = np.zeros((4, NUMBER)), np.ones(4)
+    matrix[: len(rows)], ends[: len(limits)] = np.reshape(rows, (-1, NUMBER)), limits
+    low, high = (np.broadcast_to(np.asarray(bound, float), (NUMBER,)) for bound in (lower, upper))
+    sums = np.ones((1, NUMBER)), np.array([TOTAL])
+    movable = np.ones(NUMBER, bool) if free is None else free
+    return jax.tree.map(jnp.asarray, Polytope(low, high, matrix, ends, *sums, movable))
 
 
-def solve(objective, lower, upper, *, count: int = 4, seed: int = 0) -> Solution:
-    lower, upper = jnp.asarray(lower, float), jnp.asarray(upper, float)
-    starts = np.random.default_rng(seed).uniform(size=(count, len(lower)))
-    return maximise(objective, jnp.asarray(starts), lower, upper)
+def run(program, polytope, *starts, stages=1):
+    begin = jnp.asarray(starts if starts else [np.full(NUMBER, TOTAL / NUMBER)])
+    prices = jnp.zeros(1 if program.bound else 0)
+    return jax.tree.map(np.asarray, maximise(program, begin, polytope, prices, stages=stages))
 
 
-def runs(solution: Solution) -> list[Solution]:
-    return [Solution(*values) for values in zip(*map(np.asarray, solution), strict=True)]
+def single(program, polytope, *start, stages=1):
+    return jax.tree.map(lambda leaf: leaf[0], run(program, polytope, *start, stages=stages))
 
 
-def assert_all_converged(solution: Solution, lower, upper) -> None:
-    """Feasible, and no slope can be exchanged for a better one: from the definition, not from the solver's own word."""
-    for run in runs(solution):
-        assert run.outcome() is Outcome.CONVERGED
-        assert abs(run.point.sum() - 1) < 1e-12
-        assert np.all((run.point >= lower) & (run.point <= upper))
-        grows = np.max(run.gradient, where=run.point < upper, initial=-np.inf)
-        shrinks = np.min(run.gradient, where=run.point > lower, initial=np.inf)
-        assert grows - shrinks <= 2.01e-9 * np.abs(run.gradient).max()
+def filled(weight, offset, total, upper=np.inf):
+    """Spend that makes `sum(weight log(offset + x))` largest: one level of marginal returns for all that is not bound."""
+
+    def at(log_price):
+        return np.clip(weight / np.exp(log_price) - offset, 0.0, upper)
+
+    return at(brentq(lambda price: at(price).sum() - total, -20, 20, xtol=1e-15))
 
 
-@eqx.filter_jit
-def value_and_grad(objective, x):
-    return jax.value_and_grad(objective)(x)
+WEIGHT, OFFSET = np.array([1.0, 2.0, 0.5, 0.1]), np.array([0.5, 1.0, 0.1, 1.0])
 
 
-def by_scipy(objective, lower, upper, start) -> np.ndarray:
-    """SLSQP's solution, to its own accuracy."""
-
-    def negative(x):
-        value, gradient = value_and_grad(objective, jnp.asarray(x))
-        return -float(value), -np.asarray(gradient)
-
-    found = minimize(
-        negative,
-        start,
-        jac=True,
-        method="SLSQP",
-        bounds=list(zip(lower, upper, strict=True)),
-        constraints={"type": "eq", "fun": lambda x: x.sum() - 1, "jac": np.ones_like},
-        options={"ftol": 1e-15, "maxiter": 1000},
-    )
-    return found.x
+def test_a_quadratic_is_solved_in_hardly_more_than_one_step():
+    """The second takes the least curvature out again, the third sees that nothing is left to gain."""
+    root = np.random.default_rng(0).normal(size=(NUMBER, NUMBER))
+    hessian, slope = root @ root.T + np.eye(NUMBER), np.array([2.0, 1.0, 3.0, 2.5])
+    matrix = np.block([[hessian, np.ones((NUMBER, 1))], [np.ones((1, NUMBER)), np.zeros((1, 1))]])
+    best = np.linalg.solve(matrix, np.append(slope, TOTAL))[:NUMBER]
+    found = single(made(hessian=hessian, slope=slope), simplex(lower=-5.0, upper=5.0))
+    np.testing.assert_allclose(found.point, best, atol=1e-12)
+    assert found.outcome() is Outcome.CONVERGED
+    assert found.iterations <= 3
 
 
-@st.composite
-def projections(draw):
-    """Point, bounds and metric, with ties, channels that cannot move, and sets of a single point among them."""
-    size = draw(st.sampled_from([1, 2, 5]))
-
-    def numbers(elements):
-        return np.array(draw(st.lists(elements, min_size=size, max_size=size)), float)
-
-    parts = numbers(st.integers(0, 6))
-    parts[draw(st.integers(0, size - 1))] += 1
-    centre = parts / parts.sum()
-    lower = centre * numbers(st.sampled_from([0.0, 0.3, 1.0]))
-    upper = centre + numbers(st.sampled_from([0.0, 0.05, 0.5, 1.0]))
-    point = numbers(st.integers(-3, 3) | st.floats(-100, 100, width=32))
-    metric = 10.0 ** numbers(st.integers(-3, 3))
-    return point, lower, upper, metric
+@pytest.mark.parametrize("upper", [TOTAL, 0.9])
+def test_logarithms_fill_up_to_one_level_in_few_steps(upper):
+    expected = filled(WEIGHT, OFFSET, TOTAL, upper)
+    assert expected.min() == 0.0
+    found = single(made(weight=WEIGHT, offset=OFFSET), simplex(upper=upper))
+    np.testing.assert_allclose(found.point, expected, atol=1e-12)
+    at_bound = (expected == 0) | (expected == upper)
+    np.testing.assert_array_equal(found.point[at_bound], expected[at_bound])
+    assert found.outcome() is Outcome.CONVERGED
+    assert found.residual < 1e-12
+    assert found.iterations <= 10
 
 
-@settings(max_examples=300)
-@given(projections())
-def test_projection_is_the_nearest_feasible_point(problem):
-    point, lower, upper, metric = problem
-    found = np.asarray(project(*problem))
-    assert abs(found.sum() - 1) < 1e-12
-    assert np.all((found >= lower) & (found <= upper))
-    # To bring one nearer, another one must go away, and by more.
-    pull = metric * (point - found)
-    nearer = np.max(pull, where=found < upper, initial=-np.inf)
-    away = np.min(pull, where=found > lower, initial=np.inf)
-    assert nearer - away <= 1e-11 * np.abs(pull).max()
+def test_a_group_is_filled_apart_once_its_limit_binds():
+    limit = 0.3
+    found = single(made(weight=WEIGHT, offset=OFFSET), simplex(rows=[[1, 1, 0, 0]], limits=[limit]), [0.1, 0.1, 0.9, 0.9])
+    apart = [filled(WEIGHT[:2], OFFSET[:2], limit), filled(WEIGHT[2:], OFFSET[2:], TOTAL - limit)]
+    np.testing.assert_allclose(found.point, np.concatenate(apart), atol=1e-12)
 
 
-@settings(max_examples=100)
-@given(projections())
-def test_projecting_twice_changes_nothing(problem):
-    once = np.asarray(project(*problem))
-    np.testing.assert_allclose(project(once, *problem[1:]), once, rtol=0, atol=1e-14)
+def test_numbers_that_are_not_free_stay():
+    free = np.array([True, True, True, False])
+    start = np.array([0.1, 0.2, 0.7, 1.0])
+    found = single(made(weight=WEIGHT, offset=OFFSET), simplex(lower=np.where(free, 0.0, start), free=free), start)
+    assert found.point[3] == 1.0
+    np.testing.assert_allclose(found.point[:3], filled(WEIGHT[:3], OFFSET[:3], TOTAL - 1.0), atol=1e-12)
+
+
+def test_close_to_the_optimum_errors_square():
+    """Newton's steps on the constraints that bind: the number of correct digits doubles."""
+    expected = filled(WEIGHT, OFFSET, TOTAL)
+    jax.effects_barrier()
+    visited.clear()
+    single(made(weight=WEIGHT, offset=OFFSET), simplex())
+    jax.effects_barrier()
+    errors = [np.abs(point - expected).max() for point in visited]
+    close = [error for error in errors if 1e-7 < error < 0.1]
+    assert close
+    for error, after in zip(errors, errors[1:], strict=False):
+        assert error not in close or after <= 10 * error**2
+
+
+def test_all_iterates_satisfy_the_polytope():
+    polytope = simplex(upper=0.8, rows=[[1, 1, 0, 0], [0, 1, -1, 0]], limits=[1.1, 0.2])
+    program = made(height=np.array([1.0, 2.0, 1.5, 1.2]), half=np.array([0.3, 0.9, 0.5, 0.4]), weight=0.1 * WEIGHT)
+    jax.effects_barrier()
+    visited.clear()
+    single(program, polytope, [0.4, 0.4, 0.4, 0.8])
+    jax.effects_barrier()
+    points = np.array(visited)
+    assert len(points) > 2
+    assert np.all((points >= 0) & (points <= 0.8))
+    assert np.all(points @ np.asarray(polytope.rows).T <= np.asarray(polytope.limits) + 1e-12)
+    np.testing.assert_allclose(points.sum(axis=1), TOTAL, atol=1e-12)
+
+
+S_SHAPED = {"height": np.array([1.0, 2.0, 1.5, 1.2]), "half": np.array([0.3, 1.2, 0.5, 0.4])}
+STARTS = np.random.default_rng(1).dirichlet(np.ones(NUMBER), 12) * TOTAL
+
+
+def test_of_many_starts_one_finds_the_best_of_all_points():
+    """S-shaped curves have many local optima; no point of a fine grid is better than the best of them."""
+    program = made(**S_SHAPED)
+    ends = run(program, simplex(), *STARTS)
+    axis = np.linspace(0, TOTAL, 81)
+    first = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    last = TOTAL - first.sum(axis=1)
+    grid = np.column_stack([first, last])[last >= 0]
+    values = (S_SHAPED["height"] * grid**3 / (S_SHAPED["half"] ** 3 + grid**3)).sum(axis=1)
+    assert values.max() <= ends.value.max() <= values.max() + 1e-2
+    assert ends.value.min() < ends.value.max() - 0.05
+    assert np.all(ends.residual <= TOLERANCE)
+
+
+def test_starts_at_once_end_where_single_ones_do():
+    program = made(**S_SHAPED)
+    together = run(program, simplex(), *STARTS)
+    for number, start in enumerate(STARTS[:4]):
+        alone = single(program, simplex(), start)
+        np.testing.assert_allclose(together.point[number], alone.point, atol=1e-9)
+        np.testing.assert_allclose(together.value[number], alone.value, rtol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_projection_agrees_with_a_root_of_the_sum(seed):
+def test_a_saddle_is_left_for_a_maximum(seed):
+    """No point nearby is better, although the run begins right beside the saddle of an indefinite form."""
     rng = np.random.default_rng(seed)
-    lower, upper = boxes(rng, 8)
-    point, metric = rng.normal(0, 1, 8), rng.lognormal(0, 2, 8)
-
-    def at(multiplier):
-        return np.clip(point + multiplier / metric, lower, upper)
-
-    reach = 10 * metric.max() * (1 + np.abs(point).max())
-    root = brentq(lambda multiplier: at(multiplier).sum() - 1, -reach, reach, xtol=1e-15, rtol=1e-15)
-    np.testing.assert_allclose(project(point, lower, upper, metric), at(root), rtol=0, atol=1e-11)
-
-
-@pytest.mark.parametrize("side", ["lower", "upper", "both"])
-def test_projection_onto_a_single_point_is_that_point(side):
-    corner = np.array([0.1, 0.2, 0.3, 0.4])
-    lower = np.zeros(4) if side == "upper" else corner
-    upper = np.ones(4) if side == "lower" else corner
-    found = project(np.array([3.0, -1.0, 0.0, 7.0]), lower, upper, np.array([1.0, 0.3, 2.0, 5.0]))
-    np.testing.assert_array_equal(found, corner)
+    root = np.linalg.qr(rng.normal(size=(NUMBER, NUMBER)))[0]
+    hessian = root @ np.diag([2.0, 1.0, -1.0, -2.0]) @ root.T
+    saddle = np.full(NUMBER, TOTAL / NUMBER)
+    aside = rng.normal(size=NUMBER) * 1e-3
+    program = made(hessian=hessian, slope=hessian @ saddle)
+    found = single(program, simplex(), saddle + aside - aside.mean())
+    near = found.point + 1e-3 * rng.normal(size=(2000, NUMBER))
+    near = np.maximum(near, 0.0)
+    near = near / near.sum(axis=1, keepdims=True) * TOTAL
+    values = near @ hessian @ saddle - 0.5 * np.einsum("pi,ij,pj->p", near, hessian, near)
+    assert np.all(values <= found.value + 1e-12)
+    assert found.outcome() is Outcome.CONVERGED
 
 
-@pytest.mark.parametrize("side", ["lower", "upper"])
-def test_projection_onto_a_corner_that_rounding_has_moved(side):
-    """Bounds that sum to 1 on paper do so in floats only to the last digits."""
-    rng, sums = np.random.default_rng(0), set()
-    for _ in range(100):
-        corner = rng.dirichlet(np.ones(5)) * (1 + rng.choice([-2e-16, 0.0, 2e-16]))
-        sums.add(corner.sum())
-        lower, upper = (corner, np.ones(5)) if side == "lower" else (np.zeros(5), corner)
-        found = project(rng.normal(0, 10, 5), lower, upper, rng.lognormal(0, 2, 5))
-        np.testing.assert_allclose(found, corner, rtol=0, atol=1e-14)
-    assert len(sums) >= 3
+def test_a_ball_around_the_middle_gives_way_along_the_slope():
+    """The linear objective's optimum lies where the slope within the plane leaves the ball."""
+    slope, middle, radius = np.array([1.0, 2.0, 4.0, 3.0]), np.full(NUMBER, TOTAL / NUMBER), 0.3
+    along = slope - slope.mean()
+    found = single(made(slope=slope, centre=middle, radius=radius), simplex())
+    np.testing.assert_allclose(found.point, middle + radius * along / np.linalg.norm(along), atol=1e-10)
+    np.testing.assert_allclose(found.prices, np.linalg.norm(along) / (2 * radius), rtol=1e-9)
+    assert found.outcome() is Outcome.CONVERGED
+    assert found.unmet <= TOLERANCE
 
 
-def test_projection_meets_bounds_to_the_last_digit():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        lower, upper = boxes(rng, 6)
-        found = np.asarray(project(rng.normal(0, 3, 6), lower, upper, rng.lognormal(0, 3, 6)))
-        gap = np.minimum(np.abs(found - lower), np.abs(found - upper))
-        assert np.all((gap == 0) | (gap > 1e-15))
+def test_price_of_a_requirement_is_what_its_level_is_worth():
+    parts = {"weight": WEIGHT, "offset": OFFSET, "centre": np.array([0.2, 0.2, 0.8, 0.8])}
+    square = 0.3
+    found, less, more = (single(made(radius=np.sqrt(square + change), **parts), simplex()) for change in (0.0, -1e-5, 1e-5))
+    assert found.prices[0] > 0.01
+    np.testing.assert_allclose(found.prices[0], (more.value - less.value) / 2e-5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("place", list(product("lius", repeat=3)), ids="".join)
-def test_residual_at_hand_made_optima_and_away_from_them(place):
-    """A variable at its lower bound, inside, at its upper bound, or stuck between equal ones."""
-    where = np.array(place)
-    point = np.array([0.2, 0.3, 0.5])
-    lower = np.where(np.isin(where, ["l", "s"]), point, 0.0)
-    upper = np.where(np.isin(where, ["u", "s"]), point, 1.0)
-    gradient = np.select([where == "l", where == "i", where == "u"], [1.0, 2.0, 3.0], 100.0)
-    residual, price = kkt(point, gradient, lower, upper)
-    assert residual == 0
-    can_grow = point < upper
-    assert price == (gradient[can_grow].max() if can_grow.any() else 0.0)
-    if "i" in place and set(place) & {"l", "u"}:
-        wrong = np.where(where == "i", 2.0, 4.0 - gradient)
-        gap = (3.0 if "l" in place else 2.0) - (1.0 if "u" in place else 2.0)
-        assert kkt(point, wrong, lower, upper)[0] == pytest.approx(0.5 * gap / wrong[where != "s"].max())
+def test_a_requirement_that_does_not_bind_changes_nothing_and_costs_nothing():
+    found = single(made(weight=WEIGHT, offset=OFFSET, radius=50.0), simplex())
+    np.testing.assert_allclose(found.point, filled(WEIGHT, OFFSET, TOTAL), atol=1e-10)
+    np.testing.assert_allclose(found.prices, 0.0, atol=1e-10)
 
 
-def test_residual_is_half_the_gap_between_interior_slopes():
-    residual, price = kkt(np.array([0.5, 0.5]), np.array([1.0, -4.0]), np.zeros(2), np.ones(2))
-    assert float(residual) == 0.5 * 5.0 / 4.0
-    assert float(price) == 1.0
+def test_a_requirement_out_of_reach_is_missed_by_as_little_as_possible_and_said():
+    """The ball lies off the plane of the total; the nearest point of the plane is the one below its centre."""
+    centre = np.array([1.0, 2.0, 2.0, 1.5])
+    found = single(made(weight=1e-3 * WEIGHT, centre=centre, radius=0.5), simplex(lower=-5.0, upper=5.0))
+    nearest = centre - (centre.sum() - TOTAL) / NUMBER
+    assert found.outcome() is Outcome.UNMET
+    np.testing.assert_allclose(found.unmet, ((nearest - centre) ** 2).sum() - 0.25, rtol=1e-3)
 
 
-@pytest.mark.parametrize("distance", [0.1, 1e-6, 1e-12])
-def test_close_to_a_bound_is_not_at_it(distance):
-    """What little there is could still be spent better."""
-    gradient, point = np.array([1.0, 2.0]), np.array([distance, 1 - distance])
-    assert kkt(point, gradient, np.zeros(2), np.ones(2))[0] == 0.25
-    assert kkt(point, gradient, np.array([distance, 0.0]), np.ones(2))[0] == 0.0
-
-
-@pytest.mark.parametrize("slope", [np.nan, np.inf, -np.inf])
-def test_no_residual_where_a_slope_is_not_finite(slope):
-    residual, _ = kkt(np.array([1.0, 0.0]), np.array([slope, 1.0]), np.zeros(2), np.ones(2))
-    assert np.isnan(residual)
-
-
-@pytest.mark.smoke
-def test_water_filling():
-    rng = np.random.default_rng(1)
-    weight, offset = rng.uniform(0.5, 2.0, 6), rng.uniform(0.05, 1.0, 6)
-    lower, upper = np.zeros(6), np.full(6, 0.4)
-
-    def level(price):
-        return np.clip(weight / price - offset, lower, upper)
-
-    price = brentq(lambda price: level(price).sum() - 1, 1e-3, 1e3, xtol=1e-14)
-    found = solve(Logarithmic(jnp.asarray(weight), jnp.asarray(offset)), lower, upper)
-    assert_all_converged(found, lower, upper)
-    np.testing.assert_allclose(found.point, np.tile(level(price), (4, 1)), rtol=0, atol=1e-8)
-    assert np.ptp(found.value) < 1e-14 * np.abs(found.value).max()
-
-
-@pytest.mark.parametrize("kind", [Saturating, Quadratic])
-def test_concave_objectives_agree_with_scipy(kind):
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        lower, upper = boxes(rng, 5)
-        if kind is Saturating:
-            objective = Saturating(jnp.asarray(rng.uniform(0.5, 2, 5)), jnp.asarray(rng.lognormal(0.5, 1, 5)))
-        else:
-            root = rng.normal(size=(5, 5))
-            objective = Quadratic(jnp.asarray(rng.normal(size=5)), jnp.asarray(root @ root.T + 0.1 * np.eye(5)))
-        found = solve(objective, lower, upper, seed=seed)
-        assert_all_converged(found, lower, upper)
-        expected = by_scipy(objective, lower, upper, np.asarray(found.point[0]))
-        assert float(found.value.min()) >= float(objective(expected)) - 1e-12
-        np.testing.assert_allclose(found.point, np.tile(expected, (4, 1)), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
-def test_linear_objectives_fill_the_best_first(unit):
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        slope, (lower, upper) = rng.normal(size=5), boxes(rng, 5)
-        expected, left = lower.copy(), 1 - lower.sum()
-        for index in np.argsort(-slope):
-            more = min(upper[index] - lower[index], left)
-            expected[index] += more
-            left -= more
-        found = solve(Quadratic(jnp.asarray(unit * slope), jnp.zeros((5, 5))), lower, upper)
-        assert_all_converged(found, lower, upper)
-        np.testing.assert_allclose(found.point, np.tile(expected, (4, 1)), rtol=0, atol=1e-13)
-
-
-def test_all_but_linear_objectives_end_at_the_corner_as_well():
-    """Curvature so small that Newton's step leaves the set by a factor of millions."""
-    slope, bend = np.array([1.0, 1.1, 1.2, 0.3, 0.4]), 1e-8 * np.eye(5)
-    found = solve(Quadratic(jnp.asarray(slope), jnp.asarray(bend)), np.zeros(5), np.array([1.0, 0.5, 0.2, 1.0, 1.0]))
-    np.testing.assert_allclose(found.point, np.tile([0.3, 0.5, 0.2, 0.0, 0.0], (4, 1)), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("unit", [1e-9, 1e9])
-def test_the_objectives_unit_does_not_matter(unit):
-    rng = np.random.default_rng(3)
-    top, speed = rng.uniform(0.5, 2, 5), rng.lognormal(0.5, 1, 5)
-    plain = solve(Saturating(jnp.asarray(top), jnp.asarray(speed)), np.zeros(5), np.ones(5))
-    other = solve(Saturating(jnp.asarray(unit * top), jnp.asarray(speed)), np.zeros(5), np.ones(5))
-    np.testing.assert_allclose(other.point, plain.point, rtol=0, atol=1e-8)
-    assert_all_converged(other, np.zeros(5), np.ones(5))
-
-
-@pytest.mark.parametrize("spread", [1.0, 3.0, 5.0])
-def test_channels_of_very_different_size_converge(spread):
-    """Some channels bend within a thousandth of the budget, others hardly within all of it."""
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        speed = jnp.asarray(rng.lognormal(1.0, spread, 5))
-        objective = Saturating(jnp.asarray(rng.uniform(0.5, 2, 5)) / speed, speed)
-        found = solve(objective, np.zeros(5), np.ones(5), seed=seed)
-        assert_all_converged(found, np.zeros(5), np.ones(5))
-        assert np.ptp(found.value) < 1e-12 * np.abs(found.value).max()
-
-
-def test_strongly_coupled_channels_converge():
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        objective = Coupled(jnp.asarray(rng.uniform(0.05, 0.2, 5)), jnp.asarray(rng.lognormal(0.5, 1.0, 5)))
-        found = solve(objective, np.zeros(5), np.ones(5), seed=seed)
-        assert_all_converged(found, np.zeros(5), np.ones(5))
-        assert found.iterations.max() < 60
-
-
-def test_s_curves_end_in_local_optima_of_which_the_highest_is_kept():
-    rng = np.random.default_rng(0)
-    objective = SShaped(jnp.asarray(rng.uniform(0.8, 1.2, 4)), jnp.asarray(rng.uniform(0.2, 0.5, 4)))
-    found = solve(objective, np.zeros(4), np.ones(4), count=24)
-    assert_all_converged(found, np.zeros(4), np.ones(4))
-    assert len(np.unique(np.round(found.value, 6))) > 1
-    shares = np.array([share for share in product(np.linspace(0, 1, 21), repeat=4) if abs(sum(share) - 1) < 1e-9])
-    assert float(found.value.max()) >= float(jax.vmap(objective)(jnp.asarray(shares)).max())
-
-
-def test_a_flat_objective_has_converged():
-    for run in runs(solve(not_smooth("flat"), np.zeros(3), np.ones(3))):
-        assert run.outcome() is Outcome.CONVERGED
-        assert run.iterations == 0
-
-
-def test_a_single_variable_has_the_whole():
-    (run,) = runs(solve(Saturating(jnp.ones(1), jnp.ones(1)), np.zeros(1), np.ones(1), count=1))
-    assert run.outcome() is Outcome.CONVERGED
-    np.testing.assert_array_equal(run.point, [1.0])
-
-
-@pytest.mark.parametrize("name", NOT_SMOOTH)
-def test_no_progress_is_not_called_success(name):
-    """It ends, and says `converged` only where the conditions of an optimum hold at a finite value."""
-    lower, upper = jnp.zeros(3), jnp.ones(3)
-    for run in runs(solve(not_smooth(name), lower, upper)):
-        value, gradient = jax.value_and_grad(NOT_SMOOTH[name])(jnp.asarray(run.point))
-        residual = kkt(jnp.asarray(run.point), gradient, lower, upper)[0]
-        holds = bool(jnp.isfinite(value) & (residual <= solver.TOLERANCE))
-        assert (run.outcome() is Outcome.CONVERGED) == holds
-
-
-def test_a_slope_that_points_downhill_stalls_where_it_started():
-    starts = np.random.default_rng(0).uniform(size=(4, 3))
-    for run, start in zip(runs(solve(not_smooth("wrong slope"), np.zeros(3), np.ones(3))), starts, strict=True):
-        assert run.outcome() is Outcome.STALLED
-        assert run.residual > 0.1
-        np.testing.assert_allclose(run.point, project(start, np.zeros(3), np.ones(3), np.ones(3)), rtol=0, atol=1e-15)
-
-
-def test_too_few_iterations_are_reported():
-    solution = Solution(TARGET, 1.0, TARGET, 1e-3, solver.MAX_ITERATIONS, False)
-    assert solution.outcome() is Outcome.ITERATION_LIMIT
-    assert all(outcome.advice for outcome in Outcome)
-
-
-def test_the_same_problem_gives_the_same_numbers():
-    objective = Saturating(*jnp.asarray(np.random.default_rng(0).uniform(0.5, 2, (2, 5))))
-    first, second = (solve(objective, np.zeros(5), np.ones(5)) for _ in range(2))
-    for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one, other)
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_an_objective_that_is_not_finite_stalls(number):
+    found = single(made(slope=np.array([1.0, 2.0, number, 0.0]), weight=WEIGHT), simplex())
+    assert found.outcome() is Outcome.STALLED
+    np.testing.assert_array_equal(found.point, TOTAL / NUMBER)
 
 
 def test_other_numbers_do_not_compile_anew():
-    traced = []
+    single(made(weight=WEIGHT, offset=OFFSET), simplex())
+    before = len(traces)
+    single(made(weight=2 * WEIGHT, offset=OFFSET + 0.1, slope=WEIGHT), simplex(upper=1.5, rows=[[1, 0, 0, 1]], limits=[1.0]))
+    assert len(traces) == before
 
-    class Counting(Saturating):
-        def __call__(self, x):
-            traced.append(None)
-            return super().__call__(x)
 
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        solve(Counting(*jnp.asarray(rng.uniform(0.5, 2, (2, 4)))), *boxes(rng, 4), seed=seed)
-        if seed == 0:
-            first = len(traced)
-    assert len(traced) == first > 0
+def test_the_last_stage_decides():
+    """Stages that begin elsewhere lead to the optimum of the coldest program."""
+    program = made(weight=WEIGHT, offset=OFFSET, warmths=np.array([10.0, 1.0, 0.0]))
+    found = single(program, simplex(), stages=3)
+    np.testing.assert_allclose(found.point, filled(WEIGHT, OFFSET, TOTAL), atol=1e-12)
+    assert found.iterations > single(made(weight=WEIGHT, offset=OFFSET), simplex()).iterations
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, Outcome.CONVERGED),
+        ({"residual": 1e-3}, Outcome.ITERATION_LIMIT),
+        ({"residual": 1e-3, "stalled": True}, Outcome.STALLED),
+        ({"unmet": 1e-3}, Outcome.UNMET),
+        ({"value": np.nan}, Outcome.STALLED),
+        ({"value": -np.inf, "unmet": 1.0}, Outcome.STALLED),
+        ({"residual": np.nan}, Outcome.STALLED),
+    ],
+)
+def test_the_end_of_a_run_is_named(changes, outcome):
+    usual = Solution(ZEROS, 1.0, 0.0, np.zeros(0), 1e-13, MAX_ITERATIONS, False)
+    assert usual._replace(**changes).outcome() is outcome
+    assert outcome.advice.endswith(".")

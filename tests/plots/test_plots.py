@@ -50,7 +50,7 @@ class Case:
         self.reference = spend_array(self.test)
         factors = xr.DataArray(np.linspace(0.4, 1.6, 7), {"channel": CHANNELS}, "channel")
         state = xr.DataArray(["at lower bound", *["interior"] * 5, "at upper bound"], factors.coords, "channel")
-        self.plan = SimpleNamespace(spend=self.reference * factors, certificate=SimpleNamespace(state=state))
+        self.plan = SimpleNamespace(spend=self.reference * factors, channel_state=state)
         gain = np.random.default_rng(0).normal(2.0e6, 3.0e6, (2, 200))
         difference = xr.DataArray(gain, dims=("chain", "draw"))
         self.comparison = SimpleNamespace(difference=difference, probability_better=float((gain > 0).mean()))

@@ -1,0 +1,88 @@
+"""Spend that a plan is held against, over its dates: the reference, scenarios, and what is usual."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmm_jax.cli.config import Config
+from mmm_jax.fitting.posterior import Fit
+from mmm_jax.planning.prices import Price
+
+
+def read_reference(config: Config, fit: Fit, dates: np.ndarray) -> xr.DataArray:
+    """Spend over (date, channel) that the configuration gives; else what is usual, scaled to the total if there is one."""
+    if "reference" in config.values:
+        return read_spend(config, config.values["reference"], fit, dates)
+    usual = usual_spend(config, fit)
+    total = whole_total(config, len(dates))
+    scale = len(dates) if total is None else total / usual.sum()
+    return _over_dates(config, dict(zip(fit.panel.channels, usual * scale, strict=True)), fit, dates)
+
+
+def read_scenarios(config: Config, fit: Fit, dates: np.ndarray) -> dict[str, xr.DataArray]:
+    """Spend over (date, channel) by the scenario's name."""
+    given = config.values.get("scenarios", {})
+    return {name: read_spend(config, amounts, fit, dates) for name, amounts in given.items()}
+
+
+def read_spend(config: Config, given: Mapping[str, Any], fit: Fit, dates: np.ndarray) -> xr.DataArray:
+    """Spend over (date, channel): numbers in the unit of the total, lists in currency by date."""
+    factor = horizon_factor(config, len(dates))
+    scaled = {name: amount if isinstance(amount, list) else factor * amount for name, amount in given.items()}
+    return _over_dates(config, scaled, fit, dates)
+
+
+def usual_spend(config: Config, fit: Fit) -> np.ndarray:
+    """Mean spend per period in the training rows, currency by channel."""
+    prices = read_prices(config)
+    units = zip(fit.panel.channels, fit.panel.spend.mean(axis=1), strict=True)
+    return np.array([_cost(prices[name], mean) if name in prices else mean for name, mean in units])
+
+
+def read_prices(config: Config) -> dict[str, Price]:
+    """Prices by channel, of those whose media the table holds in units.
+
+    Raises:
+        ConfigError: a price that cannot be.
+    """
+    found = {}
+    for name, given in config.values.get("prices", {}).items():
+        with config.at("prices", name):
+            found[name] = Price(**given)
+    return found
+
+
+def horizon_factor(config: Config, periods: int) -> int:
+    """The horizon's currency per unit of the amounts in the configuration."""
+    return periods if config.values.get("per") == "period" else 1
+
+
+def whole_total(config: Config, periods: int) -> float | None:
+    """The total over the horizon."""
+    total = config.values.get("total")
+    if isinstance(total, dict):
+        return float(total["amount"]) * (periods if total.get("per") == "period" else 1)
+    return None if total is None else float(total) * horizon_factor(config, periods)
+
+
+def _cost(price: Price, units: float) -> float:
+    """Currency for these units in a period of mean cost; inverse of `Price.units`."""
+    mean = float(np.mean(price.cost))
+    if price.rise == 0 or price.base is None:
+        return mean * units
+    power = 1 + price.rise
+    return mean * price.base / power * float(np.expm1(power * np.log1p(units / price.base)))
+
+
+def _over_dates(config: Config, amounts: Mapping[str, Any], fit: Fit, dates: np.ndarray) -> xr.DataArray:
+    """Numbers are spread by the profile, evenly without one; lists are spend by date already."""
+    profile, even = config.values.get("profile", {}), np.ones(len(dates))
+    columns = []
+    for name in fit.panel.channels:
+        shares = np.asarray(profile.get(name, even), float)
+        given = np.asarray(amounts[name], float)
+        columns.append(given if given.ndim else given * shares / shares.sum())
+    coords = {"date": dates.astype("datetime64[ns]"), "channel": list(fit.panel.channels)}
+    return xr.DataArray(np.stack(columns, axis=1), dims=("date", "channel"), coords=coords)

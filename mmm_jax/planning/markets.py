@@ -1,0 +1,167 @@
+"""The fits that are planned together, one per geo, over the same dates: models, draws and what is known of their past."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from mmm_jax.analysis.draws import over_draws
+from mmm_jax.data.panel import Panel
+from mmm_jax.errors import PlanError
+from mmm_jax.fitting.labels import labelled
+from mmm_jax.fitting.posterior import Fit
+from mmm_jax.kernels.numerics import precision_scope
+from mmm_jax.model.components import Params
+from mmm_jax.model.mmm import MMM
+from mmm_jax.planning.decisions import National
+from mmm_jax.planning.horizon import Horizon, horizon_panel
+from mmm_jax.planning.prices import Rates
+from mmm_jax.planning.response import plan_response
+
+Fits = Fit | Mapping[str, Fit]
+"""One market, or several by the name of their geo."""
+
+
+@dataclass(frozen=True, eq=False)
+class Markets:
+    """What is planned together.
+
+    Attributes:
+        fits: by geo; one under `National` for a plan without geos.
+        rows: the planned rows of each, with the same dates.
+        models: over these rows, in double precision.
+        before: last known rows of each.
+    """
+
+    fits: dict[str, Fit]
+    rows: dict[str, Panel]
+    models: dict[str, MMM]
+    before: dict[str, Panel]
+
+    @classmethod
+    def build(
+        cls, fits: Fits, horizon: Horizon | Mapping[str, Panel], *, carry_in: bool, history: Panel | Mapping | None
+    ) -> "Markets":
+        """Models over the horizon. Call it in double precision.
+
+        Raises:
+            PlanError: fits that cannot be planned together, or a horizon that cannot be read.
+            PredictionError: a horizon that does not continue the known rows.
+        """
+        by_geo = _checked(fits)
+        rows, models, before = {}, {}, {}
+        for geo, fit in by_geo.items():
+            known = history.get(geo) if isinstance(history, Mapping) else history
+            dates = horizon[geo] if isinstance(horizon, Mapping) else horizon
+            rows[geo] = horizon_panel(fit, dates, known)
+            models[geo] = fit.model(rows[geo], carry_in=carry_in, history=known)
+            before[geo] = fit.panel if known is None else known
+        if any(not np.array_equal(panel.dates, next(iter(rows.values())).dates) for panel in rows.values()):
+            raise PlanError("All geos must be planned over the same dates.")
+        return cls(by_geo, rows, models, before)
+
+    @property
+    def first(self) -> Fit:
+        """The fit that names channels and draws."""
+        return next(iter(self.fits.values()))
+
+    @property
+    def geos(self) -> tuple[str, ...]:
+        """Names."""
+        return tuple(self.fits)
+
+    @property
+    def dates(self) -> np.ndarray:
+        """Planned dates."""
+        return next(iter(self.rows.values())).dates
+
+    @property
+    def scales(self) -> np.ndarray:
+        """Units of the table per unit of scaled media, (geo, channel)."""
+        return np.stack([fit.scales.channel for fit in self.fits.values()])
+
+    @property
+    def additive(self) -> bool:
+        """Whether effects of channels add up."""
+        return self.first.spec.likelihood.additive
+
+    @property
+    def num_draws(self) -> int:
+        """Draws of every fit."""
+        return self.first.draws["intercept"].size
+
+    def usual(self) -> np.ndarray:
+        """Mean of the table's units per period in the training rows, (geo, channel)."""
+        return np.stack([fit.panel.spend.mean(axis=1) for fit in self.fits.values()])
+
+    def peaks(self) -> np.ndarray:
+        """Largest units of one period in the training rows, (geo, channel)."""
+        return np.stack([fit.panel.spend.max(axis=1) for fit in self.fits.values()])
+
+    def last(self) -> np.ndarray:
+        """The table's units in the last known period, (geo, channel)."""
+        places = [[panel.channels.index(name) for name in self.first.panel.channels] for panel in self.before.values()]
+        return np.stack([panel.spend[place, -1] for panel, place in zip(self.before.values(), places, strict=True)])
+
+    def draws(self, chosen: np.ndarray) -> list[Params]:
+        """Chosen draws of every fit, flat. Call it in double precision."""
+        flat = [fit.flat_draws() for fit in self.fits.values()]
+        return [{name: jnp.asarray(values[chosen], float) for name, values in one.items()} for one in flat]
+
+    def respond(self, spend: xr.DataArray, rates: Rates, chosen: np.ndarray, num_chains: int) -> xr.Dataset:
+        """Response of the chosen draws to any spend over (date, channel) or (date, channel, geo).
+
+        Returns:
+            `total` (chain, draw) and `by_channel` (chain, draw, channel[, geo]), in units of the target.
+        """
+        geographic = self.geos != (National,)
+        table = spend if geographic else spend.expand_dims(geo=1)
+        cells = table.transpose("geo", "channel", "date").to_numpy()
+        with precision_scope("float64"):
+            media = np.asarray(rates.media(jnp.asarray(cells)))
+            found = [
+                over_draws(plan_response, model, draws, planned)
+                for model, draws, planned in zip(self.models.values(), self.draws(chosen), media, strict=True)
+            ]
+        total = np.sum([one["total"] for one in found], axis=0)
+        channel = np.stack([one["channel"] for one in found], axis=-1)
+        coords = {"channel": list(self.first.panel.channels), "geo": list(self.geos)}
+        by_channel = labelled(channel, ("channel", "geo"), coords, num_chains)
+        return xr.Dataset(
+            {
+                "total": labelled(total, (), coords, num_chains),
+                "by_channel": by_channel if geographic else by_channel.isel(geo=0, drop=True),
+            }
+        )
+
+
+def _checked(fits: Fits) -> dict[str, Fit]:
+    if isinstance(fits, Fit):
+        return {National: fits}
+    by_geo = {str(geo): fit for geo, fit in fits.items()}
+    if not by_geo:
+        raise PlanError("A plan of several geos needs at least one fit.")
+    name, first = next(iter(by_geo.items()))
+    for geo, fit in by_geo.items():
+        if not isinstance(fit, Fit):
+            raise PlanError(f"The geo {geo!r} must be a Fit, got {type(fit).__name__}.")
+        for what, ours, theirs in _compared(fit, first):
+            if ours != theirs:
+                raise PlanError(f"The fits of {geo!r} and {name!r} differ in their {what}: {ours} and {theirs}.")
+    return by_geo
+
+
+def _compared(fit: Fit, first: Fit) -> list[tuple[str, Any, Any]]:
+    """What fits must share to be planned together."""
+    shape = [jax.tree.structure((one.spec.adstock, one.spec.saturation, one.spec.likelihood)) for one in (fit, first)]
+    draws = [f"{one.num_chains} x {one.draws['intercept'].shape[1]}" for one in (fit, first)]
+    return [
+        ("channels", list(fit.panel.channels), list(first.panel.channels)),
+        ("frequency", fit.panel.frequency, first.panel.frequency),
+        ("model", shape[0], shape[1]),
+        ("numbers of draws", draws[0], draws[1]),
+    ]

@@ -1,0 +1,309 @@
+"""From a problem to its best plan: all starts on a few draws, the best of them on all draws; one problem or many at once."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mmm_jax.fitting.keys import as_generator
+from mmm_jax.planning.moves import MOST_MOVES, moves
+from mmm_jax.planning.problem import Problem
+from mmm_jax.planning.program import STAGES, PlanProgram
+from mmm_jax.planning.quadratic import Polytope
+from mmm_jax.planning.solver import TOLERANCE, Solution, maximise
+from mmm_jax.planning.starts import DEFAULT_STARTS, projected, starts
+from mmm_jax.planning.targets import PlanRequirement
+
+EXPLORED = 256
+"""Draws that the starts are run on, where there are more than twice as many."""
+
+_CORRECTIONS = 6
+"""Times that the level of a kinked target is moved, since the solver sees its smooth version."""
+_ROUNDS = 12
+"""Of changes to the best plan, where local optima may differ; they end earlier after so many without a better one."""
+_PATIENCE = 3
+_BETTER = 1e-8
+"""Relative gain that calls for another round."""
+_RUNNERS_UP = 8
+"""Best ends on a few draws that are measured on all of them."""
+_FINALISTS = 2
+"""Best ends on a few draws that are run on all draws."""
+_SAME_VALUE = 1e-9
+"""Objectives that are closer than this, relatively, are of the same optimum."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The best plan of a search.
+
+    Attributes:
+        program: over all draws that the plan is made from, at its last temperature.
+        solution: the best run.
+        amounts: currency by number; on a bound, the bound as it was given.
+        start_values: exact objective that each start arrived at.
+        concave: whether no other plan can be better.
+    """
+
+    program: PlanProgram
+    solution: Solution
+    amounts: np.ndarray
+    start_values: tuple[float, ...]
+    concave: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A problem ready to be run.
+
+    Attributes:
+        program: over all draws that the plan is made from.
+        explored: over a few of them, or the same.
+        polytope: as JAX arrays.
+        begin: first points, (start, number).
+        stages: of annealing.
+        concave: whether one start is enough.
+    """
+
+    problem: Problem
+    program: PlanProgram
+    explored: PlanProgram
+    polytope: Polytope
+    begin: np.ndarray
+    stages: int
+    concave: bool
+
+    @property
+    def last_stages(self) -> int:
+        """The stage that runs on all draws begin with."""
+        return max(0, self.stages - 3)
+
+
+def search(problem: Problem, warm: np.ndarray | None = None) -> Found:
+    """The best plan. Call it in double precision.
+
+    Args:
+        problem: the problem laid out.
+        warm: amounts to begin with, currency by number: instead of the starts where the problem is concave or `num_starts`
+            is 1, else beside them.
+    """
+    at = prepare(problem, warm)
+    ends = _run(at.explored, at.begin, at.polytope, stages=at.stages)
+    values = exact_values(at.program, ends.point)
+    if not at.concave and len(at.begin) > 1:
+        ends = _improved(problem, at.explored, ends, at.polytope, at.stages)
+    if at.explored is not at.program:
+        ends = _finished(at, ends)
+    return concluded(at, ends, values)
+
+
+def prepare(problem: Problem, warm: np.ndarray | None = None) -> Prepared:
+    """Programs and starts of a problem; see `search`."""
+    concave = problem.concave()
+    count = problem.statement.num_starts or (1 if concave else DEFAULT_STARTS)
+    program = program_of(problem, problem.draws)
+    few = _thinned(problem.draws)
+    explored = program if few is problem.draws else _over(program, problem, few)
+    begin = _first(problem, explored, count, warm)
+    polytope = jax.tree.map(jnp.asarray, problem.feasible.polytope)
+    stages = 1 if program.temperatures is None else len(STAGES)
+    return Prepared(problem, program, explored, polytope, begin, stages, concave)
+
+
+def concluded(at: Prepared, ends: Solution, values: np.ndarray) -> Found:
+    """The best of the ends, with kinked targets met exactly.
+
+    Args:
+        at: the problem.
+        ends: of runs on all draws.
+        values: exact objective of every start's end.
+    """
+    program, best = _corrected(at.program, _best(ends), at.polytope, at.stages)
+    amounts = _amounts(at.problem, np.asarray(best.point))
+    return Found(program, best, amounts, _values(values, program, best), at.concave)
+
+
+def _first(problem: Problem, explored: PlanProgram, count: int, warm: np.ndarray | None) -> np.ndarray:
+    """Where the runs begin, (start, number)."""
+    polytope = problem.feasible.polytope
+    given = [] if warm is None else [projected(warm[None] / problem.feasible.unit, polytope)]
+    made = [] if given and count == 1 else [starts(problem, explored.response, count)]
+    return np.concatenate([*made, *given])
+
+
+def _improved(problem: Problem, program: PlanProgram, ends: Solution, polytope: Polytope, stages: int) -> Solution:
+    """Ends of further rounds, each begun at promising changes of the best plan so far, until none is better."""
+    rng, count = as_generator(problem.statement.key), len(ends.value)
+    groups = problem.decisions.channel_of
+    waited = 0
+    for _ in range(_ROUNDS):
+        best = _best(ends)
+        free = np.asarray(problem.feasible.polytope.free)
+        tried, kinds = moves(rng, np.asarray(best.point), free, groups)
+        begin = projected(_promising(program, tried, kinds, count), problem.feasible.polytope)
+        further = _run(program, begin, polytope, stages=stages)
+        ends = jax.tree.map(lambda one, other: np.concatenate([one, other]), ends, further)
+        waited = 0 if _best(further).value > best.value + _BETTER * abs(best.value) else waited + 1
+        if waited == _PATIENCE:
+            break
+    return ends
+
+
+def _promising(program: PlanProgram, tried: np.ndarray, kinds: np.ndarray, count: int) -> np.ndarray:
+    """Those that look best as they are, of every kind in turn: their ends may be better than they look."""
+    values = exact_values(program, np.resize(tried, (MOST_MOVES, tried.shape[1])))[: len(tried)]
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf))
+    turn = np.zeros(len(order), int)
+    for kind in np.unique(kinds):
+        turn[kinds[order] == kind] = np.arange((kinds == kind).sum())
+    chosen = order[np.argsort(turn, kind="stable")]
+    return np.resize(tried[chosen], (count, tried.shape[1]))
+
+
+def _finished(at: Prepared, ends: Solution) -> Solution:
+    """The best ends on a few draws, run on all of them."""
+    first = _ranked(np.asarray(ends.value), ends)[:_RUNNERS_UP]
+    order = first[np.argsort(-np.nan_to_num(exact_values(at.program, ends.point[first]), nan=-np.inf))]
+    finalists, prices = order[:_FINALISTS], ends.prices[order[0]]
+    return _run(at.program, ends.point[finalists], at.polytope, stages=at.stages, first=at.last_stages, prices=prices)
+
+
+def program_of(problem: Problem, draws: np.ndarray) -> PlanProgram:
+    """The solver's view of the problem over some draws."""
+    response = problem.response(draws)
+    requirements = problem.requirements(response)
+    objective = problem.over_draws(problem.objective, draws)
+    kinked = objective.kinked or any(isinstance(r, PlanRequirement) and r.measure.kinked for r in requirements)
+    one = jnp.ones(())
+    warm = jnp.asarray(STAGES) if kinked else None
+    program = PlanProgram(response, objective, requirements, jnp.asarray(problem.feasible.unit), one, one, warm)
+    return _sized(program, jnp.asarray(problem.feasible.inner))
+
+
+@eqx.filter_jit
+def _sized(program: PlanProgram, point: Any) -> PlanProgram:
+    """The program in units in which slopes are of the order of 1."""
+    responses = program.response(program.unit * point)
+    spread = jnp.maximum(responses.std(), 1e-9 * jnp.abs(responses).mean())
+    temperatures = None if program.temperatures is None else program.temperatures * spread
+    size = jnp.maximum(jnp.abs(responses.mean()), jnp.finfo(responses.dtype).tiny)
+    warm = replace(program, temperatures=temperatures, target_scale=size)
+    warm = warm.cooled(jnp.zeros((), int))
+
+    def value(point: Any) -> Any:
+        return warm.value(point)[0]
+
+    slope = jnp.max(jnp.abs(jax.grad(value)(point)))
+    scale = jnp.where(jnp.isfinite(slope) & (slope > 0), slope, 1.0)
+    return replace(program, temperatures=temperatures, target_scale=size, scale=scale)
+
+
+def _thinned(draws: np.ndarray) -> np.ndarray:
+    if len(draws) <= 2 * EXPLORED:
+        return draws
+    return draws[np.linspace(0, len(draws) - 1, EXPLORED).round().astype(int)]
+
+
+def _over(program: PlanProgram, problem: Problem, draws: np.ndarray) -> PlanProgram:
+    """The program over other draws, in the same units."""
+    response = problem.response(draws)
+    objective = problem.over_draws(problem.objective, draws)
+    return replace(program, response=response, objective=objective, requirements=problem.requirements(response))
+
+
+def _run(
+    program: PlanProgram, begin: Any, polytope: Polytope, *, stages: int, first: int = 0, prices: Any = None
+) -> Solution:
+    prices = jnp.zeros(len(program.requirements)) if prices is None else jnp.asarray(prices)
+    found = maximise(program, jnp.asarray(begin), polytope, prices, stages=stages, first=first)
+    return jax.tree.map(np.asarray, found)
+
+
+@eqx.filter_jit
+def _exact(program: PlanProgram, points: Any) -> Any:
+    def value(point: Any) -> Any:
+        responses, spend = program.response(program.unit * point), program.unit * point.sum()
+        return program.objective(responses, spend, None)
+
+    return jax.lax.map(value, points)
+
+
+def exact_values(program: PlanProgram, points: Any) -> np.ndarray:
+    """The exact objective at every point."""
+    return np.asarray(_exact(program, jnp.asarray(points)))
+
+
+def _ranked(values: np.ndarray, ends: Solution) -> np.ndarray:
+    """Runs from the best to the worst: those that meet the targets first."""
+    met = np.where(np.isfinite(ends.unmet) & (ends.unmet <= 1e-6), 0.0, ends.unmet)
+    known = np.where(np.isfinite(values), values, -np.inf)
+    return np.lexsort((-known, np.where(np.isfinite(met), met, np.inf)))
+
+
+def _best(ends: Solution) -> Solution:
+    """The run that arrived highest; of those that differ by rounding alone, the one closest to the conditions."""
+    met = np.where(np.isfinite(ends.unmet), ends.unmet, np.inf)
+    allowed = met <= max(TOLERANCE, met.min(initial=np.inf))
+    value = np.where(allowed & np.isfinite(ends.value), ends.value, -np.inf)
+    highest = value >= value.max() - _SAME_VALUE * abs(value.max())
+    index = np.argmin(np.where(highest & np.isfinite(ends.residual), ends.residual, np.inf))
+    return jax.tree.map(lambda values: values[index], ends)
+
+
+def _corrected(program: PlanProgram, best: Solution, polytope: Polytope, stages: int) -> tuple[PlanProgram, Solution]:
+    """The run in which kinked targets are met exactly, not only in their smooth version: by asking for a little more."""
+    asked = [requirement.level for requirement in program.requirements if isinstance(requirement, PlanRequirement)]
+    if program.temperatures is None or not asked or best.unmet > TOLERANCE:
+        return program, best
+    for _ in range(_CORRECTIONS):
+        reached = measured(program, jnp.asarray(best.point))
+        lacking = [jnp.maximum(level - value, 0.0) for level, value in zip(asked, reached, strict=True)]
+        if max(lacking) <= TOLERANCE * program.target_scale:
+            break
+        program = _raised(program, [1.01 * gap for gap in lacking])
+        ends = _run(program, best.point[None], polytope, stages=stages, first=stages - 1, prices=best.prices)
+        best = jax.tree.map(lambda leaf: leaf[0], ends)
+    return program, best
+
+
+@eqx.filter_jit
+def measured(program: PlanProgram, point: Any) -> list[Any]:
+    """Exact values of the measures that must reach a level, in the program's order."""
+    responses, spend = program.response(program.unit * point), program.unit * point.sum()
+    whole = [requirement for requirement in program.requirements if isinstance(requirement, PlanRequirement)]
+    return [requirement.measure(responses, spend, None) for requirement in whole]
+
+
+def _raised(program: PlanProgram, gaps: list[Any]) -> PlanProgram:
+    left = iter(gaps)
+
+    def raised(requirement: Any) -> Any:
+        if not isinstance(requirement, PlanRequirement):
+            return requirement
+        return replace(requirement, level=requirement.level + next(left))
+
+    return replace(program, requirements=tuple(raised(requirement) for requirement in program.requirements))
+
+
+def _amounts(problem: Problem, point: np.ndarray) -> np.ndarray:
+    """Currency by number; on a bound, the bound as it was given."""
+    polytope, system, unit = problem.feasible.polytope, problem.feasible.system, problem.feasible.unit
+    amounts = point * unit
+    top = (
+        (point >= polytope.upper) & np.isfinite(system.box_upper) & (polytope.upper * unit >= system.box_upper * (1 - 1e-12))
+    )
+    amounts = np.where(top, system.box_upper, amounts)
+    bottom = (point <= polytope.lower) & (polytope.lower * unit <= system.box_lower + 2e-12 * problem.reference)
+    return np.where(bottom, system.box_lower, amounts)
+
+
+def _values(values: np.ndarray, program: PlanProgram, best: Solution) -> tuple[float, ...]:
+    """Values of the starts; that of the best one after the last steps."""
+    found = values.copy()
+    final = exact_values(program, best.point[None])[0]
+    if np.isfinite(final):
+        place = int(np.argmax(np.where(np.isfinite(found), found, -np.inf)))
+        found[place] = final
+    return tuple(found.tolist())

@@ -1,0 +1,221 @@
+"""What a plan's response must reach, as small objects, and as functions that the solver keeps from falling below 0."""
+
+import abc
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mmm_jax.errors import PlanError
+from mmm_jax.planning.constraints import Names, check_amount, named
+from mmm_jax.planning.decided import DecidedResponse
+from mmm_jax.planning.decisions import Decisions
+from mmm_jax.planning.objectives import AbstractObjective, Quantile
+
+
+class Surplus(AbstractObjective):
+    """Mean response less what the spend must bring at least: not negative where the return on it is high enough."""
+
+    at_least: float
+    concave = True
+    linear = True
+
+    def __call__(self, responses: Array, spend: Array, temperature: Array | None = None) -> Float[Array, ""]:
+        """`mean - at_least * spend`, in units of the target."""
+        return responses.mean() - self.at_least * spend
+
+
+class PlanRequirement(eqx.Module):
+    """A function of the whole plan's responses that must reach a level."""
+
+    measure: AbstractObjective
+    level: Float[Array, ""]
+    label: str = eqx.field(static=True)
+
+
+class ChannelRequirement(eqx.Module):
+    """Expected response to some channels' spend, less `at_least` of that spend, must not be negative.
+
+    Attributes:
+        response: to their spend alone where channels add up; else `rest` is the response to all other spend, and the
+            channels' response is what they bring in addition.
+        chosen: 1 for the numbers that are the channels', shape (number,).
+    """
+
+    response: DecidedResponse
+    rest: DecidedResponse | None
+    chosen: Float[Array, " number"]
+    at_least: Float[Array, ""]
+    label: str = eqx.field(static=True)
+
+    def __call__(self, amounts: Float[Array, " number"]) -> Float[Array, ""]:
+        """In units of the target."""
+        mean = self.response(amounts).mean()
+        mean = mean if self.rest is None else mean - self.rest(amounts).mean()
+        return mean - self.at_least * (self.chosen @ amounts)
+
+
+class MarginalRequirement(eqx.Module):
+    """What one per cent more of the chosen spend brings, less `at_least` of it, must not be negative."""
+
+    response: DecidedResponse
+    chosen: Float[Array, " number"]
+    at_least: Float[Array, ""]
+    label: str = eqx.field(static=True)
+
+    def __call__(self, amounts: Float[Array, " number"]) -> Float[Array, ""]:
+        """In units of the target per unit of relative change."""
+        spend = self.chosen * amounts
+        _, brought = jax.jvp(lambda amounts: self.response(amounts).mean(), (amounts,), (spend,))
+        return brought - self.at_least * spend.sum()
+
+
+Requirement = PlanRequirement | ChannelRequirement | MarginalRequirement
+
+
+class AbstractTarget(abc.ABC):
+    """A constraint on the response: it is met at the optimum, and cannot be checked before."""
+
+    @abc.abstractmethod
+    def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
+        """The target as a function for the solver.
+
+        Raises:
+            PlanError: it names a channel that does not exist.
+        """
+
+    @property
+    @abc.abstractmethod
+    def convex(self) -> bool:
+        """Whether the plans that meet it are a convex set, where curves are concave."""
+
+
+@dataclass(frozen=True)
+class TargetRoas(AbstractTarget):
+    """Least expected return on the spend of the plan, or of some channels together.
+
+    Attributes:
+        at_least: units of the target per unit of currency.
+        channels: whose spend and response; of the whole plan where not given.
+    """
+
+    at_least: float
+    channels: Names = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        check_amount(self, "at_least", self.at_least, least=0.0)
+
+    @property
+    def convex(self) -> bool:
+        """A concave response less a linear cost is concave."""
+        return True
+
+    def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
+        """Response less the spend that it must bring."""
+        if self.channels is None:
+            label = self.label or f"a return on spend of at least {self.at_least:,.4g}"
+            return PlanRequirement(Surplus(self.at_least), jnp.zeros(()), label)
+        cells = decisions.selected(self.channels)
+        mask = jnp.asarray(cells.any(axis=(0, 2)).astype(float))
+        label = self.label or f"a return on {named(self.channels)} of at least {self.at_least:,.4g}"
+        alone = response.only(mask) if additive else response
+        rest = None if additive else response.only(1 - mask)
+        return ChannelRequirement(alone, rest, _numbers(decisions, cells), jnp.asarray(float(self.at_least)), label)
+
+
+@dataclass(frozen=True)
+class TargetMarginalRoas(AbstractTarget):
+    """Least expected return on one per cent more of the planned spend, of all channels or of some together.
+
+    Attributes:
+        at_least: units of the target per unit of currency.
+        channels: whose spend; the whole plan's where not given.
+    """
+
+    at_least: float
+    channels: Names = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        check_amount(self, "at_least", self.at_least, least=0.0)
+
+    @property
+    def convex(self) -> bool:
+        """The slope of a concave response times the spend may bend either way."""
+        return False
+
+    def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
+        """What more of the same brings, less what it must."""
+        label = self.label or f"a marginal return on {named(self.channels)} of at least {self.at_least:,.4g}"
+        cells = decisions.selected(self.channels)
+        return MarginalRequirement(response, _numbers(decisions, cells), jnp.asarray(float(self.at_least)), label)
+
+
+@dataclass(frozen=True)
+class TargetOutcome(AbstractTarget):
+    """Least response.
+
+    Attributes:
+        at_least: units of the target over the horizon.
+        probability: with which it must be reached; in expectation where not given.
+    """
+
+    at_least: float
+    probability: float | None = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        check_amount(self, "at_least", self.at_least, least=-np.inf)
+        if self.probability is not None and not 0 < self.probability < 1:
+            raise PlanError(f"`probability` of TargetOutcome must lie between 0 and 1, got {self.probability}.")
+
+    @property
+    def convex(self) -> bool:
+        """Of the mean; not of a quantile."""
+        return self.probability is None
+
+    def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
+        """The mean or a quantile of the response."""
+        level = jnp.asarray(float(self.at_least))
+        if self.probability is None:
+            return PlanRequirement(Surplus(0.0), level, self.label or f"an expected response of at least {level:,.4g}")
+        label = self.label or f"a response of at least {level:,.4g} with probability {self.probability:g}"
+        return PlanRequirement(Quantile(1.0 - self.probability), level, label)
+
+
+@dataclass(frozen=True)
+class RiskFloor(AbstractTarget):
+    """Least value of any objective, such as `RiskFloor(CVaR(0.1), at_least=1e6)`.
+
+    Attributes:
+        objective: what is measured.
+        at_least: in its unit.
+    """
+
+    objective: AbstractObjective
+    at_least: float = 0.0
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        check_amount(self, "at_least", self.at_least, least=-np.inf)
+        if not isinstance(self.objective, AbstractObjective):
+            raise PlanError(f"`objective` of RiskFloor must be an object such as CVaR(0.1), got {self.objective!r}.")
+
+    @property
+    def convex(self) -> bool:
+        """Where the objective is concave."""
+        return self.objective.concave
+
+    def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
+        """The objective's value."""
+        label = self.label or f"{type(self.objective).__name__} of at least {self.at_least:,.4g}"
+        return PlanRequirement(self.objective, jnp.asarray(float(self.at_least)), label)
+
+
+def _numbers(decisions: Decisions, cells: np.ndarray) -> Float[Array, " number"]:
+    """Which numbers are those of the chosen cells."""
+    return jnp.asarray(decisions.gathered(cells))
