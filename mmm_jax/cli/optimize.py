@@ -90,7 +90,7 @@ def optimize(
     result = summarised(planned)
     write_json(out, result)
     target = fitted.panel.target_name
-    written = [out, *planning.save_cells(planned, csv), *planning.save_page(planned, page, screen, target=target)]
+    written = [out, *planning.save_files(planned, screen, csv=csv, page=page, target=target)]
     written += planning.save_pictures(planned, plots, screen, target=target)
     report.notice_problems(screen, fitted.diagnostics)
     plan_report.say(screen, planned)

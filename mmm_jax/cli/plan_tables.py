@@ -6,8 +6,6 @@ from mmm_jax.cli.planning import Planned
 from mmm_jax.cli.results import PROB
 from mmm_jax.cli.screen import Screen, amount, compact, percent, span
 from mmm_jax.cli.words import counted
-from mmm_jax.planning.allocation import Allocation
-from mmm_jax.planning.targets import TargetMarginalRoas, TargetRoas
 
 INTERVAL = f"{PROB:.0%} interval"
 
@@ -15,19 +13,20 @@ MOST = 12
 """Rows that a table of constraints has at most."""
 
 _NOTHING = 1e-9
-"""Gain, relative to the objective, that is rounding."""
+"""Gain relative to the objective, and price relative to the largest, that are rounding."""
 
 
 def show_binding(screen: Screen, planned: Planned) -> None:
     """Constraints that something would be gained by moving, if there are any but the total; and what targets reached."""
     certificate = planned.plan.certificate
-    prices = {label: price for label, price in certificate.shadow_prices.items() if price}
+    tiny = _NOTHING * max(map(abs, certificate.shadow_prices.values()), default=0.0)
+    prices = {label: price for label, price in certificate.shadow_prices.items() if abs(price) > tiny}
     largest = sorted(prices.items(), key=lambda item: -abs(item[1]))
-    if len(prices) > 1 or (prices and not certificate.shadow_price):
+    if certificate.optimal and (len(prices) > 1 or (prices and not certificate.shadow_price)):
         rows = [[label, amount(price)] for label, price in largest[:MOST]]
         screen.table("What binds, and what one more unit of its bound would bring", ["Constraint", "Brings"], rows)
         _say_rest(screen, len(prices) - MOST)
-    for label, reached in _reached(planned.plan).items():
+    for label, reached in planned.plan.certificate.targets.items():
         screen.say(f"Reached: {label}: {amount(reached)}.")
 
 
@@ -38,8 +37,8 @@ def show_scenarios(screen: Screen, planned: Planned, reference_name: str) -> Non
     found = planned.scenarios.to_dict("index")
     names = {**{name: name for name in found}, "plan": "Plan", "reference": reference_name}
     rows = [_scenario_row(names[name], row, compared=name != "plan") for name, row in found.items()]
-    columns = ["Scenario", "Spend", "Response", "Against plan", INTERVAL, "P(better)"]
-    screen.table("Scenarios", columns, rows)
+    columns = ["Scenario", "Spend", "Response", "Gain", INTERVAL, "P(better)"]
+    screen.table("Scenarios, and what they gain against the plan", columns, rows)
     _explain_stars(screen, rows)
 
 
@@ -63,18 +62,6 @@ def show_sensitivity(screen: Screen, planned: Planned) -> None:
     title = f"One bound at a time wider by {percent(planned.asked['sensitivity'])}"
     screen.table(title, ["Constraint", "Gains", "Spend"], rows[:MOST])
     _say_rest(screen, len(rows) - MOST)
-
-
-def _reached(plan: Allocation) -> dict[str, float]:
-    """What targets on the whole plan reached, by their labels: a return on spend as such, whatever the solver measured."""
-    reached = plan.certificate.targets
-    whole = [target for target in plan.problem.targets if getattr(target, "channels", None) is None]
-    whole = [target for target in whole if not isinstance(target, TargetMarginalRoas)]
-    if len(whole) != len(reached):
-        return dict(reached)
-    roas = float(plan.response.mean()) / plan.total
-    pairs = zip(reached.items(), whole, strict=True)
-    return {label: roas if isinstance(target, TargetRoas) else value for (label, value), target in pairs}
 
 
 def _scenario_row(name: str, row: dict[str, Any], *, compared: bool) -> list[str]:

@@ -116,16 +116,14 @@ def save_pictures(
         return pictures.save_plan_pictures(*found, folder, **beside)
 
 
-def save_cells(planned: Planned, path: Path | None) -> list[Path]:
-    """One row per number that is decided, as CSV, if a file is given for them."""
-    if path is None:
-        return []
-    planned.plan.cells_to_frame().to_csv(path, index=False)
-    return [path]
+def save_files(planned: Planned, screen: Screen, *, csv: Path | None, page: Path | None, target: str) -> list[Path]:
+    """The plan as a table with one row per number that is decided, and as a web page, if files are given for them."""
+    if csv is not None:
+        planned.plan.cells_to_frame().to_csv(csv, index=False)
+    return ([] if csv is None else [csv]) + _save_page(planned, page, screen, target=target)
 
 
-def save_page(planned: Planned, path: Path | None, screen: Screen, *, target: str) -> list[Path]:
-    """The plan as a web page, if a file is given for it."""
+def _save_page(planned: Planned, path: Path | None, screen: Screen, *, target: str) -> list[Path]:
     if path is None:
         return []
     from mmm_jax.report.plan_page import write_plan_page

@@ -10,9 +10,8 @@ from scipy.optimize import nnls
 
 from mmm_jax.planning.feasibility import LinearSystem
 from mmm_jax.planning.problem import Problem
-from mmm_jax.planning.search import Found, measured
+from mmm_jax.planning.search import Found, reached_by
 from mmm_jax.planning.solver import LEAST_SLOPE, TOLERANCE, Outcome
-from mmm_jax.planning.targets import PlanRequirement
 
 INTERIOR, AT_LOWER, AT_UPPER, LOCKED = "interior", "at lower bound", "at upper bound", "locked"
 
@@ -36,7 +35,7 @@ class Certificate:
             periods is counted as if all its bounds moved.
         marginal_return: of each number that is decided, in units of the objective per currency.
         state: `interior`, `at lower bound`, `at upper bound`, or `locked` where the two are equal, of each number.
-        targets: what every target on the whole plan's response reached, exactly, by its label.
+        targets: what every target reached, exactly and in its own unit, by its label.
         iterations: of the best run.
         start_values: objective that each start arrived at.
         start_spread: difference between best and worst of these, relative to the best: above about 1e-6 there are
@@ -219,11 +218,10 @@ def _by_label(system: LinearSystem, prices: _Prices, problem: Problem, found: Fo
 
 
 def _reached(found: Found) -> dict[str, float]:
-    whole = [requirement for requirement in found.program.requirements if isinstance(requirement, PlanRequirement)]
-    if not whole:
+    if not found.program.requirements:
         return {}
-    reached = measured(found.program, jnp.asarray(found.solution.point))
-    return {requirement.label: float(value) for requirement, value in zip(whole, reached, strict=True)}
+    reached = reached_by(found.program, jnp.asarray(found.solution.point))
+    return {target.label: float(value) for target, value in zip(found.program.requirements, reached, strict=True)}
 
 
 def _smoothing_gap(found: Found) -> float:

@@ -238,8 +238,8 @@ class Step(AbstractConstraint):
     def _words(self) -> str:
         unit = "%" if self.relative else ""
         factor = 100 if self.relative else 1
-        parts = [f"{factor * self.up:,.4g}{unit} up"] if np.isfinite(self.up) else []
-        parts += [f"{factor * self.down:,.4g}{unit} down"] if np.isfinite(self.down) else []
+        parts = [f"{in_words(factor * self.up)}{unit} up"] if np.isfinite(self.up) else []
+        parts += [f"{in_words(factor * self.down)}{unit} down"] if np.isfinite(self.down) else []
         return " and ".join(parts)
 
 
@@ -375,10 +375,15 @@ def named(names: Names) -> str:
     return repr(names) if isinstance(names, str) else " + ".join(map(repr, names))
 
 
+def in_words(number: float) -> str:
+    """A number of a label: whole from 1,000 on, else with four digits."""
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:,.4g}"
+
+
 def _range(lower: float, upper: float) -> str:
     if not np.isfinite(upper):
-        return f"at least {lower:,.4g}"
-    return f"at most {upper:,.4g}" if lower == 0 else f"from {lower:,.4g} to {upper:,.4g}"
+        return f"at least {in_words(lower)}"
+    return f"at most {in_words(upper)}" if lower == 0 else f"from {in_words(lower)} to {in_words(upper)}"
 
 
 def _when(dates: Dates) -> str:

@@ -99,13 +99,18 @@ class Markets:
         return np.stack([fit.panel.spend.mean(axis=1) for fit in self.fits.values()])
 
     def peaks(self) -> np.ndarray:
-        """Largest units of one period in the training rows, (geo, channel)."""
-        return np.stack([fit.panel.spend.max(axis=1) for fit in self.fits.values()])
+        """Largest units of one period in the training rows and the last known ones, (geo, channel)."""
+        trained = np.stack([fit.panel.spend.max(axis=1) for fit in self.fits.values()])
+        known = np.stack([self._ordered(panel).max(axis=1) for panel in self.before.values()])
+        return np.maximum(trained, known)
 
     def last(self) -> np.ndarray:
         """The table's units in the last known period, (geo, channel)."""
-        places = [[panel.channels.index(name) for name in self.first.panel.channels] for panel in self.before.values()]
-        return np.stack([panel.spend[place, -1] for panel, place in zip(self.before.values(), places, strict=True)])
+        return np.stack([self._ordered(panel)[:, -1] for panel in self.before.values()])
+
+    def _ordered(self, panel: Panel) -> np.ndarray:
+        """A panel's spend in the fits' order of channels, (channel, time)."""
+        return panel.spend[[panel.channels.index(name) for name in self.first.panel.channels]]
 
     def draws(self, chosen: np.ndarray) -> list[Params]:
         """Chosen draws of every fit, flat. Call it in double precision."""

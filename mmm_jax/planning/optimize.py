@@ -14,6 +14,7 @@ from mmm_jax.planning.allocation import Allocation
 from mmm_jax.planning.certificate import certify
 from mmm_jax.planning.constraints import AbstractConstraint, Bounds, Total
 from mmm_jax.planning.extrapolation import extrapolation
+from mmm_jax.planning.feasibility import FLOOR
 from mmm_jax.planning.horizon import Horizon, Profile
 from mmm_jax.planning.markets import Fits
 from mmm_jax.planning.objectives import AbstractObjective
@@ -63,7 +64,7 @@ def optimize_budget(
         prices: cost of a unit by channel, where the fitted table holds units instead of currency.
         constraints: further ones, such as `Group`, `Ratio`, `Step`, `TargetRoas`; amounts are over the horizon.
         objective: what to maximise over the draws; the posterior mean of the response by default.
-        num_starts: runs from different first plans; by default 1 where the problem is concave, else 8.
+        num_starts: runs from different first plans; by default 1 where the problem is concave, else 4 to 32.
         key: random key or seed of the random starts.
         carry_in: let the spend before the horizon work on into it.
         history: the last known rows, right before the horizon, if they are not the training rows; or such rows per geo.
@@ -132,7 +133,9 @@ def _derivatives(program, point, prices) -> Derivatives:
 def _slopes(problem: Problem, found: Found) -> Derivatives:
     last = found.program.temperatures
     program = found.program if last is None else found.program.cooled(jnp.asarray(len(last) - 1))
-    point = np.where(problem.feasible.polytope.free, found.solution.point, found.amounts / problem.feasible.unit)
+    feasible = problem.feasible
+    held = np.maximum(found.amounts / feasible.unit, FLOOR * problem.reference / feasible.unit)
+    point = np.where(feasible.polytope.free, found.solution.point, held)
     return _derivatives(program, jnp.asarray(point), jnp.asarray(found.solution.prices))
 
 

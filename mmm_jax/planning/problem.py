@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import equinox as eqx
@@ -25,7 +26,7 @@ from mmm_jax.planning.levels import HorizonWindows, LevelResponse, horizon_windo
 from mmm_jax.planning.markets import Fits, Markets
 from mmm_jax.planning.objectives import AbstractObjective, MeanResponse
 from mmm_jax.planning.prices import Price, Rates
-from mmm_jax.planning.targets import AbstractTarget, Requirement
+from mmm_jax.planning.targets import AbstractTarget, PlanRequirement, Requirement
 
 Locked = Mapping[str, float | Sequence[float] | np.ndarray | xr.DataArray]
 """Given spend by channel: over the horizon, or by date."""
@@ -115,10 +116,16 @@ class Problem:
         identity = self.decisions.count == one.size
         return DecidedResponse(markets, None, index[:, :, 0], one, self.decisions.count, identity)
 
-    def requirements(self, response: DecidedResponse) -> tuple[Requirement, ...]:
-        """The targets as functions of the response."""
+    def requirements(self, response: DecidedResponse, draws: np.ndarray) -> tuple[Requirement, ...]:
+        """The targets as functions of the response of some draws."""
         additive = self.markets.additive
-        return as_arrays(tuple(target.requirement(response, self.decisions, additive=additive) for target in self.targets))
+        made = [target.requirement(response, self.decisions, additive=additive) for target in self.targets]
+        return tuple(self._over(as_arrays(requirement), draws) for requirement in made)
+
+    def _over(self, requirement: Requirement, draws: np.ndarray) -> Requirement:
+        if not isinstance(requirement, PlanRequirement):
+            return requirement
+        return replace(requirement, measure=self.over_draws(requirement.measure, draws))
 
     def over_draws(self, objective: AbstractObjective, draws: np.ndarray) -> AbstractObjective:
         """The objective with what it holds by draw, if anything, reduced to some draws."""
@@ -131,7 +138,12 @@ class Problem:
     def concave(self) -> bool:
         """Whether every plan that meets the conditions of an optimum is proven to be the best one."""
         convex_set = all(target.convex for target in self.targets)
-        return convex_set and self.objective.concave and self.markets.additive and _concave_curves(self.markets, self.draws)
+        return convex_set and self.objective.concave and self.concave_curves
+
+    @cached_property
+    def concave_curves(self) -> bool:
+        """Whether more spend never brings more per unit, for any draw."""
+        return self.markets.additive and _concave_curves(self.markets, self.draws)
 
     def _windows(self, models: list[MMM]) -> list[HorizonWindows]:
         profile = self.decisions.shares * np.asarray(self.rates.per_currency)

@@ -14,7 +14,7 @@ from mmm_jax.planning.problem import Problem
 from mmm_jax.planning.program import STAGES, PlanProgram
 from mmm_jax.planning.quadratic import Polytope
 from mmm_jax.planning.solver import TOLERANCE, Solution, maximise
-from mmm_jax.planning.starts import DEFAULT_STARTS, projected, starts
+from mmm_jax.planning.starts import default_starts, projected, starts
 from mmm_jax.planning.targets import PlanRequirement
 
 EXPLORED = 256
@@ -92,7 +92,7 @@ def search(problem: Problem, warm: np.ndarray | None = None) -> Found:
     at = prepare(problem, warm)
     ends = _run(at.explored, at.begin, at.polytope, stages=at.stages)
     values = exact_values(at.program, ends.point)
-    if not at.concave and len(at.begin) > 1:
+    if not problem.concave_curves and len(at.begin) > 1:
         ends = _improved(problem, at.explored, ends, at.polytope, at.stages)
     if at.explored is not at.program:
         ends = _finished(at, ends)
@@ -102,7 +102,7 @@ def search(problem: Problem, warm: np.ndarray | None = None) -> Found:
 def prepare(problem: Problem, warm: np.ndarray | None = None) -> Prepared:
     """Programs and starts of a problem; see `search`."""
     concave = problem.concave()
-    count = problem.statement.num_starts or (1 if concave else DEFAULT_STARTS)
+    count = problem.statement.num_starts or default_starts(problem)
     program = program_of(problem, problem.draws)
     few = _thinned(problem.draws)
     explored = program if few is problem.draws else _over(program, problem, few)
@@ -164,8 +164,9 @@ def _promising(program: PlanProgram, tried: np.ndarray, kinds: np.ndarray, count
 
 def _finished(at: Prepared, ends: Solution) -> Solution:
     """The best ends on a few draws, run on all of them."""
-    first = _ranked(np.asarray(ends.value), ends)[:_RUNNERS_UP]
-    order = first[np.argsort(-np.nan_to_num(exact_values(at.program, ends.point[first]), nan=-np.inf))]
+    order = _ranked(np.asarray(ends.value), ends)[:_RUNNERS_UP]
+    if len(order) > 1:
+        order = order[np.argsort(-np.nan_to_num(exact_values(at.program, ends.point[order]), nan=-np.inf))]
     finalists, prices = order[:_FINALISTS], ends.prices[order[0]]
     return _run(at.program, ends.point[finalists], at.polytope, stages=at.stages, first=at.last_stages, prices=prices)
 
@@ -173,7 +174,7 @@ def _finished(at: Prepared, ends: Solution) -> Solution:
 def program_of(problem: Problem, draws: np.ndarray) -> PlanProgram:
     """The solver's view of the problem over some draws."""
     response = problem.response(draws)
-    requirements = problem.requirements(response)
+    requirements = problem.requirements(response, draws)
     objective = problem.over_draws(problem.objective, draws)
     kinked = objective.kinked or any(isinstance(r, PlanRequirement) and r.measure.kinked for r in requirements)
     one = jnp.ones(())
@@ -210,7 +211,7 @@ def _over(program: PlanProgram, problem: Problem, draws: np.ndarray) -> PlanProg
     """The program over other draws, in the same units."""
     response = problem.response(draws)
     objective = problem.over_draws(problem.objective, draws)
-    return replace(program, response=response, objective=objective, requirements=problem.requirements(response))
+    return replace(program, response=response, objective=objective, requirements=problem.requirements(response, draws))
 
 
 def _run(
@@ -274,6 +275,14 @@ def measured(program: PlanProgram, point: Any) -> list[Any]:
     responses, spend = program.response(program.unit * point), program.unit * point.sum()
     whole = [requirement for requirement in program.requirements if isinstance(requirement, PlanRequirement)]
     return [requirement.measure(responses, spend, None) for requirement in whole]
+
+
+@eqx.filter_jit
+def reached_by(program: PlanProgram, point: Any) -> list[Any]:
+    """What every target reached, exactly and in its own unit."""
+    amounts = program.unit * point
+    responses = program.response(amounts)
+    return [requirement.reached(amounts, responses) for requirement in program.requirements]
 
 
 def _raised(program: PlanProgram, gaps: list[Any]) -> PlanProgram:

@@ -25,14 +25,16 @@ TOLERANCE = 1e-9
 LEAST_SLOPE = 1e-3
 """Slope that residuals are relative to at least, where programs are scaled to slopes of 1: at a free maximum all are 0."""
 
-_AIM = 1e-12
-"""Residual below which no further step is tried."""
+_AIM = 1e-10
+"""Residual whose step is the last one: it makes the residual far smaller still."""
 _ARMIJO = 1e-4
 _SHORTEST = 1e-9
 _NOISE = 1e-13
 """Gain, relative to the value, that is too small to be trusted."""
 _FLAT = 1e-9
 """Least curvature, relative to the largest slope."""
+_LARGE = 32
+"""Numbers beyond which runs go one after another."""
 _TIGHT = 1e-10
 """Distance at which a constraint counts as binding."""
 _PATIENCE = 6
@@ -178,10 +180,11 @@ def _maximised(
 
         return jax.lax.scan(next_stage, at, jnp.arange(first, stages))[0].solution
 
-    # One run alone keeps its branches; mapped, all of them are always taken.
+    # Side by side, all branches are taken and all runs are as long as the longest: of large programs that costs more than
+    # one after another.
     if starts.shape[0] == 1:
         return jax.tree.map(lambda leaf: leaf[None], run(starts[0]))
-    return jax.vmap(run)(starts)
+    return jax.lax.map(run, starts) if starts.shape[1] > _LARGE else jax.vmap(run)(starts)
 
 
 class _State(NamedTuple):

@@ -11,14 +11,26 @@ from mmm_jax.planning.decided import DecidedResponse
 from mmm_jax.planning.problem import Problem
 from mmm_jax.planning.quadratic import Polytope, project
 
-DEFAULT_STARTS = 32
-"""Starts where local optima may differ; where they cannot, one is enough."""
+FEW_STARTS, MANY_STARTS, STARTS_OF_LARGE = 4, 32, 12
+"""By default: where curves are concave but the objective or a target is not; where curves are not; there, of large plans."""
+
+_LARGE = 32
+"""Numbers that a large plan has more of."""
 
 _KINDS = ((False, 0.3), (True, 20.0), (False, 1.0), (True, 1.0))
 """Random starts: whether on some channels only, and how even (concentration of a Dirichlet distribution)."""
 
 _LEVELS = 40
 """Steps of the total that the search over channels is made in."""
+
+
+def default_starts(problem: Problem) -> int:
+    """How many starts are worth their time; one where no local optima can differ."""
+    if problem.concave():
+        return 1
+    if problem.concave_curves:
+        return FEW_STARTS
+    return MANY_STARTS if problem.decisions.count <= _LARGE else STARTS_OF_LARGE
 
 
 def starts(problem: Problem, response: DecidedResponse, count: int) -> np.ndarray:

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mmm_jax.errors import PlanError
-from mmm_jax.planning.constraints import Names, check_amount, named
+from mmm_jax.kernels.numerics import safe_divide
+from mmm_jax.planning.constraints import Names, check_amount, in_words, named
 from mmm_jax.planning.decided import DecidedResponse
 from mmm_jax.planning.decisions import Decisions
 from mmm_jax.planning.objectives import AbstractObjective, Quantile
@@ -20,6 +21,7 @@ class Surplus(AbstractObjective):
     """Mean response less what the spend must bring at least: not negative where the return on it is high enough."""
 
     at_least: float
+    per_spend: bool = eqx.field(static=True, default=True)
     concave = True
     linear = True
 
@@ -34,6 +36,14 @@ class PlanRequirement(eqx.Module):
     measure: AbstractObjective
     level: Float[Array, ""]
     label: str = eqx.field(static=True)
+
+    def reached(self, amounts: Array, responses: Array) -> Float[Array, ""]:
+        """What was asked for, exactly and in its own unit."""
+        spend = amounts.sum()
+        value = self.measure(responses, spend, None)
+        if isinstance(self.measure, Surplus):
+            return safe_divide(value, spend) + self.measure.at_least if self.measure.per_spend else value
+        return value
 
 
 class ChannelRequirement(eqx.Module):
@@ -57,6 +67,10 @@ class ChannelRequirement(eqx.Module):
         mean = mean if self.rest is None else mean - self.rest(amounts).mean()
         return mean - self.at_least * (self.chosen @ amounts)
 
+    def reached(self, amounts: Array, responses: Array) -> Float[Array, ""]:
+        """The return on the chosen spend."""
+        return safe_divide(self(amounts), self.chosen @ amounts) + self.at_least
+
 
 class MarginalRequirement(eqx.Module):
     """What one per cent more of the chosen spend brings, less `at_least` of it, must not be negative."""
@@ -71,6 +85,10 @@ class MarginalRequirement(eqx.Module):
         spend = self.chosen * amounts
         _, brought = jax.jvp(lambda amounts: self.response(amounts).mean(), (amounts,), (spend,))
         return brought - self.at_least * spend.sum()
+
+    def reached(self, amounts: Array, responses: Array) -> Float[Array, ""]:
+        """The marginal return on the chosen spend."""
+        return safe_divide(self(amounts), self.chosen @ amounts) + self.at_least
 
 
 Requirement = PlanRequirement | ChannelRequirement | MarginalRequirement
@@ -117,11 +135,11 @@ class TargetRoas(AbstractTarget):
     def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
         """Response less the spend that it must bring."""
         if self.channels is None:
-            label = self.label or f"a return on spend of at least {self.at_least:,.4g}"
+            label = self.label or f"a return on spend of at least {in_words(self.at_least)}"
             return PlanRequirement(Surplus(self.at_least), jnp.zeros(()), label)
         cells = decisions.selected(self.channels)
         mask = jnp.asarray(cells.any(axis=(0, 2)).astype(float))
-        label = self.label or f"a return on {named(self.channels)} of at least {self.at_least:,.4g}"
+        label = self.label or f"a return on {named(self.channels)} of at least {in_words(self.at_least)}"
         alone = response.only(mask) if additive else response
         rest = None if additive else response.only(1 - mask)
         return ChannelRequirement(alone, rest, _numbers(decisions, cells), jnp.asarray(float(self.at_least)), label)
@@ -150,7 +168,7 @@ class TargetMarginalRoas(AbstractTarget):
 
     def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
         """What more of the same brings, less what it must."""
-        label = self.label or f"a marginal return on {named(self.channels)} of at least {self.at_least:,.4g}"
+        label = self.label or f"a marginal return on {named(self.channels)} of at least {in_words(self.at_least)}"
         cells = decisions.selected(self.channels)
         return MarginalRequirement(response, _numbers(decisions, cells), jnp.asarray(float(self.at_least)), label)
 
@@ -182,8 +200,12 @@ class TargetOutcome(AbstractTarget):
         """The mean or a quantile of the response."""
         level = jnp.asarray(float(self.at_least))
         if self.probability is None:
-            return PlanRequirement(Surplus(0.0), level, self.label or f"an expected response of at least {level:,.4g}")
-        label = self.label or f"a response of at least {level:,.4g} with probability {self.probability:g}"
+            return PlanRequirement(
+                Surplus(0.0, per_spend=False),
+                level,
+                self.label or f"an expected response of at least {in_words(self.at_least)}",
+            )
+        label = self.label or f"a response of at least {in_words(self.at_least)} with probability {self.probability:g}"
         return PlanRequirement(Quantile(1.0 - self.probability), level, label)
 
 
@@ -212,7 +234,7 @@ class RiskFloor(AbstractTarget):
 
     def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
         """The objective's value."""
-        label = self.label or f"{type(self.objective).__name__} of at least {self.at_least:,.4g}"
+        label = self.label or f"{type(self.objective).__name__} of at least {in_words(self.at_least)}"
         return PlanRequirement(self.objective, jnp.asarray(float(self.at_least)), label)
 
 
