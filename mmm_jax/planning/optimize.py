@@ -13,7 +13,6 @@ from mmm_jax.fitting.keys import Key
 from mmm_jax.planning.allocation import Allocation
 from mmm_jax.planning.certificate import certify
 from mmm_jax.planning.constraints import AbstractConstraint, Bounds, Total
-from mmm_jax.planning.extrapolation import extrapolation
 from mmm_jax.planning.feasibility import FLOOR
 from mmm_jax.planning.horizon import Horizon, Profile
 from mmm_jax.planning.markets import Fits
@@ -119,9 +118,8 @@ def allocated(problem: Problem, found: Found) -> Allocation:
     """
     certificate = certify(problem, found, _slopes(problem, found))
     plan = reported(problem, found, certificate)
-    beyond = extrapolation(problem, plan.spend)
-    if not problem.statement.extrapolate and bool(beyond["beyond"].any()):
-        raise PlanError(_refusal(beyond))
+    if not problem.statement.extrapolate and bool(plan.extrapolation["beyond"].any()):
+        raise PlanError(_refusal(plan.extrapolation))
     return plan
 
 
