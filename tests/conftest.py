@@ -11,11 +11,16 @@ jaxtyping.install_import_hook(
     ["mmm_jax.kernels", "mmm_jax.model.components", "mmm_jax.model.likelihoods", "mmm_jax.model.mmm"], "beartype.beartype"
 )
 
+import gc  # noqa: E402
+from pathlib import Path  # noqa: E402
+
 import helpers  # noqa: E402
+import jax  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 from mmm_jax import ModelSpec, Panel  # noqa: E402
+from mmm_jax.inference import programs  # noqa: E402
 from mmm_jax.kernels.numerics import precision_scope  # noqa: E402
 
 # The `precision` fixture holds for all examples of a test; compilation makes the first example slow.
@@ -24,6 +29,22 @@ settings.register_profile("mmm_jax", derandomize=True, deadline=None, max_exampl
 # For a search after new failures: `pytest --hypothesis-profile=thorough`.
 settings.register_profile("thorough", deadline=None, max_examples=2000, suppress_health_check=EXPECTED)
 settings.load_profile("mmm_jax")
+
+
+MOST_MAPPINGS = 12_000
+"""Memory mappings of a process beyond which its compiled programs are forgotten: every program has several, and Linux ends
+a process that asks for more than 65,530, in the middle of a compilation."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_forgotten():
+    """Programs of earlier modules do not pile up until the process dies of them."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        programs.forget()
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(params=["float32", "float64"])

@@ -6,13 +6,16 @@ last digits of a sum. The limit is the process's, so that engines that overlap s
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from threading import Lock
+from typing import Any
 
-from threadpoolctl import OpenBLASController, threadpool_limits
+import scipy.linalg  # noqa: F401 - so that its library is there to be found
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 _guard = Lock()
 _holders = 0
-_limit: threadpool_limits | None = None
+_limit: Any = None
 
 
 @contextmanager
@@ -21,7 +24,7 @@ def one_blas_thread() -> Iterator[None]:
     global _holders, _limit
     with _guard:
         if _holders == 0:
-            _limit = threadpool_limits(1, "blas")
+            _limit = _libraries().limit(limits=1, user_api="blas")
         _holders += 1
     try:
         yield
@@ -33,7 +36,13 @@ def one_blas_thread() -> Iterator[None]:
                 _limit = None
 
 
-def _restore(limit: threadpool_limits) -> None:
+@cache
+def _libraries() -> ThreadpoolController:
+    """NumPy's and SciPy's, looked for once: that reads the process's memory map, and takes milliseconds."""
+    return ThreadpoolController()
+
+
+def _restore(limit: Any) -> None:
     # The thread that leaves last is often not the one that came first, which alone may change the limit until released.
     release = getattr(OpenBLASController, "clear_controlling_thread", None)
     if release is not None:

@@ -70,6 +70,12 @@ def requested(function: Any, *arguments: Any, **static: Any) -> "Future[Callable
     return program
 
 
+def forget() -> None:
+    """Let go of all programs; `jax.clear_caches` lets go of those that JAX keeps itself."""
+    with _guard:
+        _programs.clear()
+
+
 def speed_options() -> dict[str, Any]:
     """Options of XLA for innermost loops: on CPUs the widest vectors, and a library for small products."""
     if jax.default_backend() != "cpu":

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,9 +11,8 @@ import xarray as xr
 from mmm_jax.errors import PlanError
 from mmm_jax.fitting.labels import interval
 from mmm_jax.planning.certificate import Certificate
-
-if TYPE_CHECKING:
-    from mmm_jax.planning.problem import Problem
+from mmm_jax.planning.extrapolation import extrapolation
+from mmm_jax.planning.problem import Problem
 
 Spend = Mapping[str, float] | xr.DataArray
 """Spend to compare with: currency over the horizon by channel, or an array over the plan's dimensions."""
@@ -80,30 +80,54 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Allocation:
-    """The best plan found.
+    """The best plan found. What it brings is computed when it is asked for first.
 
     Attributes:
         spend: currency per period, (date, channel), or (date, channel, geo) of several geos.
-        response: total response of the plan per posterior draw, (chain, draw), in units of the target.
-        channel_response: by channel, (chain, draw, channel), or (chain, draw, channel, geo).
         certificate: the proof.
-        lower, upper: bounds in currency over the horizon, (channel,).
         value: the objective with its Monte Carlo error.
-        extrapolation: planned against observed peaks by channel.
         problem: what was solved; it answers what other spend would bring.
         amounts: currency by number that is decided, in the problem's order.
     """
 
     spend: xr.DataArray
-    response: xr.DataArray
-    channel_response: xr.DataArray
     certificate: Certificate
-    lower: xr.DataArray
-    upper: xr.DataArray
     value: Value
-    extrapolation: xr.Dataset
-    problem: "Problem"
+    problem: Problem
     amounts: np.ndarray
+
+    @property
+    def response(self) -> xr.DataArray:
+        """Total response of the plan per posterior draw, (chain, draw), in units of the target."""
+        return self._responses["total"]
+
+    @property
+    def channel_response(self) -> xr.DataArray:
+        """The same by channel, (chain, draw, channel), or (chain, draw, channel, geo)."""
+        return self._responses["by_channel"]
+
+    @property
+    def lower(self) -> xr.DataArray:
+        """Least spend of each channel, currency over the horizon, (channel,)."""
+        return self._bounds["lower"]
+
+    @property
+    def upper(self) -> xr.DataArray:
+        """Most spend of each channel, currency over the horizon, (channel,)."""
+        return self._bounds["upper"]
+
+    @cached_property
+    def extrapolation(self) -> xr.Dataset:
+        """Planned against observed peaks by channel, and whether the plan's is `beyond`."""
+        return extrapolation(self.problem, self.spend)
+
+    @cached_property
+    def _bounds(self) -> xr.Dataset:
+        return self.problem.channel_bounds()
+
+    @cached_property
+    def _responses(self) -> xr.Dataset:
+        return self.respond(self.spend)
 
     def respond(self, spend: xr.DataArray) -> xr.Dataset:
         """Response of any spend over the plan's dimensions: `total` and `by_channel`, per posterior draw."""

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jaxtyping import Array
 
 from mmm_jax.analysis.draws import over_draws
 from mmm_jax.data.panel import Panel
@@ -89,6 +92,13 @@ class Markets:
         """Whether effects of channels add up."""
         return self.first.spec.likelihood.additive
 
+    @cached_property
+    def concave(self) -> bool:
+        """Whether effects of channels add up and, for any draw, more spend never brings more per unit."""
+        if not self.additive:
+            return False
+        return all(bool(_concave(model, draws)) for model, draws in zip(self.models.values(), self._every, strict=True))
+
     @property
     def num_draws(self) -> int:
         """Draws of every fit."""
@@ -114,8 +124,15 @@ class Markets:
 
     def draws(self, chosen: np.ndarray) -> list[Params]:
         """Chosen draws of every fit, flat. Call it in double precision."""
+        if np.array_equal(chosen, np.arange(self.num_draws)):
+            return self._every
+        return _taken(self._every, jnp.asarray(chosen))
+
+    @cached_property
+    def _every(self) -> list[Params]:
+        """All draws of every fit, flat, in double precision."""
         flat = [fit.flat_draws() for fit in self.fits.values()]
-        return [{name: jnp.asarray(values[chosen], float) for name, values in one.items()} for one in flat]
+        return jax.device_put([{name: values.astype(float) for name, values in one.items()} for one in flat])
 
     def respond(self, spend: xr.DataArray, rates: Rates, chosen: np.ndarray, num_chains: int) -> xr.Dataset:
         """Response of the chosen draws to any spend over (date, channel) or (date, channel, geo).
@@ -142,6 +159,16 @@ class Markets:
                 "by_channel": by_channel if geographic else by_channel.isel(geo=0, drop=True),
             }
         )
+
+
+@jax.jit
+def _taken(draws: list[Params], chosen: Array) -> list[Params]:
+    return jax.tree.map(lambda values: values[chosen], draws)
+
+
+@eqx.filter_jit
+def _concave(model: MMM, draws: Params) -> Array:
+    return jnp.all(model.saturation.concave(*jax.vmap(model.saturation.arguments)(draws)))
 
 
 def _checked(fits: Fits) -> dict[str, Fit]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import equinox as eqx
@@ -135,15 +134,30 @@ class Problem:
         """Response of the reported draws to any spend."""
         return self.markets.respond(spend, self.rates, self.reported, self.reported_chains)
 
+    def channel_bounds(self) -> xr.Dataset:
+        """Bounds of each channel's spend, the tightest: what its numbers' add up to, its `bounds`, and the whole plan."""
+        system, decisions = self.feasible.system, self.decisions
+        upper = np.where(np.isfinite(system.box_upper), system.box_upper, np.inf)
+        table = xr.Dataset({"lower": decisions.labelled(system.box_lower), "upper": decisions.labelled(upper)})
+        table = table.sum([name for name in table.dims if name != "channel"])
+        factor = decisions.shares.shape[2] if self.statement.per == "period" else 1.0
+        low, high = table["lower"].to_numpy().copy(), table["upper"].to_numpy().copy()
+        for channel, (least, most) in (self.statement.bounds or {}).items():
+            place = decisions.channels.index(channel)
+            low[place], high[place] = max(low[place], factor * least), min(high[place], factor * most)
+        coords = {"channel": list(decisions.channels)}
+        most = self.reference if self.statement.total is not None else np.inf
+        return xr.Dataset({"lower": ("channel", low), "upper": ("channel", np.minimum(high, most))}, coords=coords)
+
     def concave(self) -> bool:
         """Whether every plan that meets the conditions of an optimum is proven to be the best one."""
         convex_set = all(target.convex for target in self.targets)
         return convex_set and self.objective.concave and self.concave_curves
 
-    @cached_property
+    @property
     def concave_curves(self) -> bool:
         """Whether more spend never brings more per unit, for any draw."""
-        return self.markets.additive and _concave_curves(self.markets, self.draws)
+        return self.markets.concave
 
     def _windows(self, models: list[MMM]) -> list[HorizonWindows]:
         profile = self.decisions.shares * np.asarray(self.rates.per_currency)
@@ -168,28 +182,26 @@ def lay_out(fits: Fits, statement: Statement, *, free: bool = False) -> Problem:
     channels, dates = markets.first.panel.channels, markets.dates
     if not free:
         _check_ends(statement, channels)
-    rates = Rates.build(statement.prices or {}, channels, len(dates), markets.scales)
     by = checked_by(statement.by, geographic=len(markets.geos) > 1)
-    locked = _locked_cells(statement, markets)
-    decisions = Decisions(by, dates, channels, markets.geos, _shares(statement, markets, by, locked))
-    reference = _reference(statement, markets)
-    rows = _rows(statement, markets, decisions, locked)
-    system = linear_system(rows, decisions)
-    feasible = feasible_set(system, reference, lambda number: describe(decisions, number))
-    targets = tuple(item for item in statement.constraints if isinstance(item, AbstractTarget))
-    draws, reported = _chosen_draws(statement, markets)
-    return Problem(statement, markets, decisions, rates, feasible, targets, reference, draws, reported)
+    shares = _shares(statement, markets, by, _locked_cells(statement, markets))
+    decisions = Decisions(by, dates, channels, markets.geos, shares)
+    rates = Rates.build(statement.prices or {}, channels, len(dates), markets.scales)
+    return _stated(statement, markets, decisions, rates)
 
 
 def restated(problem: Problem, **changes: Any) -> Problem:
     """The same problem with other numbers: fits, horizon and decisions stay laid out. Call it in double precision."""
-    statement = replace(problem.statement, **changes)
-    locked = _locked_cells(statement, problem.markets)
-    reference = _reference(statement, problem.markets)
-    system = linear_system(_rows(statement, problem.markets, problem.decisions, locked), problem.decisions)
-    feasible = feasible_set(system, reference, lambda number: describe(problem.decisions, number))
+    return _stated(replace(problem.statement, **changes), problem.markets, problem.decisions, problem.rates)
+
+
+def _stated(statement: Statement, markets: Markets, decisions: Decisions, rates: Rates) -> Problem:
+    unit_price = np.asarray(rates.per_currency)[:, :, 0] * markets.scales
+    reference = _reference(statement, markets, unit_price)
+    rows = _rows(statement, markets, decisions, unit_price)
+    feasible = feasible_set(linear_system(rows, decisions), reference, lambda number: describe(decisions, number))
     targets = tuple(item for item in statement.constraints if isinstance(item, AbstractTarget))
-    return replace(problem, statement=statement, feasible=feasible, targets=targets, reference=reference)
+    draws, reported = _chosen_draws(statement, markets)
+    return Problem(statement, markets, decisions, rates, feasible, targets, reference, draws, reported)
 
 
 def describe(decisions: Decisions, number: int) -> str:
@@ -205,9 +217,10 @@ def as_arrays(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if isinstance(leaf, (int, float, np.ndarray)) else leaf, tree)
 
 
-def _rows(statement: Statement, markets: Markets, decisions: Decisions, locked: dict[str, np.ndarray]) -> list[Rows]:
+def _rows(statement: Statement, markets: Markets, decisions: Decisions, unit_price: np.ndarray) -> list[Rows]:
+    """All linear constraints; `unit_price` is in the table's units per currency, (geo, channel), on the first date."""
     factor = len(markets.dates) if statement.per == "period" else 1.0
-    before = markets.last() / np.asarray(_unit_price(statement, markets))
+    before = markets.last() / unit_price
     linear = [item for item in statement.constraints if isinstance(item, AbstractConstraint)]
     total = statement.total
     if total is not None:
@@ -215,7 +228,7 @@ def _rows(statement: Statement, markets: Markets, decisions: Decisions, locked: 
         linear = [given, *linear]
     bounds = checked_bounds(statement.bounds, decisions.channels, factor)
     rows = [item.rows(decisions, before) for item in [*linear, *bounds]]
-    rows += [_locking(channel, cells, decisions) for channel, cells in locked.items()]
+    rows += [_locking(channel, cells, decisions) for channel, cells in _locked_cells(statement, markets).items()]
     return rows
 
 
@@ -227,13 +240,6 @@ def _check_ends(statement: Statement, channels: Sequence[str]) -> None:
         raise PlanError(
             "Without a total, the plan would spend without end. Give `total=`, constraints, or the objective Profit."
         )
-
-
-def _unit_price(statement: Statement, markets: Markets) -> np.ndarray:
-    """Units per currency at first, (geo, channel), on the first date."""
-    channels = markets.first.panel.channels
-    rates = Rates.build(statement.prices or {}, channels, len(markets.dates), markets.scales)
-    return np.asarray(rates.per_currency)[:, :, 0] * markets.scales
 
 
 def _locking(channel: str, cells: np.ndarray, decisions: Decisions) -> Rows:
@@ -296,13 +302,13 @@ def _shares(statement: Statement, markets: Markets, by: tuple[str, ...], locked:
     return shares
 
 
-def _reference(statement: Statement, markets: Markets) -> float:
+def _reference(statement: Statement, markets: Markets, unit_price: np.ndarray) -> float:
     total, periods = statement.total, len(markets.dates)
     if isinstance(total, Total):
         return float(total.amount) * (periods if total.per == "period" else 1)
     if total is not None:
         return checked_total(total) * (periods if statement.per == "period" else 1)
-    return float((markets.usual() / _unit_price(statement, markets)).sum()) * periods
+    return float((markets.usual() / unit_price).sum()) * periods
 
 
 def _chosen_draws(statement: Statement, markets: Markets) -> tuple[np.ndarray, np.ndarray]:
@@ -318,14 +324,6 @@ def _chosen_draws(statement: Statement, markets: Markets) -> tuple[np.ndarray, n
     if statement.max_draws is not None and statement.max_draws < len(made):
         made = made[np.linspace(0, len(made) - 1, statement.max_draws).round().astype(int)]
     return made, told
-
-
-def _concave_curves(markets: Markets, draws: np.ndarray) -> bool:
-    for fit, params in zip(markets.fits.values(), markets.draws(draws), strict=True):
-        arguments = jax.vmap(fit.spec.saturation.arguments)(params)
-        if not bool(np.all(np.asarray(fit.spec.saturation.concave(*arguments)))):
-            return False
-    return True
 
 
 @eqx.filter_jit

@@ -6,11 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
 from mmm_jax.planning.allocation import Allocation, Value
 from mmm_jax.planning.certificate import Certificate
-from mmm_jax.planning.extrapolation import extrapolation
+from mmm_jax.planning.decided import DecidedResponse
 from mmm_jax.planning.objectives import AbstractObjective
 from mmm_jax.planning.problem import Problem
 from mmm_jax.planning.search import Found
@@ -21,55 +20,34 @@ RESAMPLES = 100
 
 def reported(problem: Problem, found: Found, certificate: Certificate) -> Allocation:
     """The plan with labels. Call it in double precision."""
-    spend = problem.decisions.spend(found.amounts)
-    response = problem.respond(spend)
-    bounds = _bounds(problem)
     return Allocation(
-        spend=spend,
-        response=response["total"],
-        channel_response=response["by_channel"],
+        spend=problem.decisions.spend(found.amounts),
         certificate=certificate,
-        lower=bounds["lower"],
-        upper=bounds["upper"],
-        value=_value(problem, found, np.ravel(response["total"].to_numpy())),
-        extrapolation=extrapolation(problem, spend),
+        value=_value(problem, found),
         problem=problem,
         amounts=found.amounts,
     )
 
 
-def _bounds(problem: Problem) -> xr.Dataset:
-    """Bounds of each channel's spend, the tightest: what its numbers' add up to, its `bounds`, and the whole plan."""
-    system, decisions = problem.feasible.system, problem.decisions
-    upper = np.where(np.isfinite(system.box_upper), system.box_upper, np.inf)
-    table = xr.Dataset({"lower": decisions.labelled(system.box_lower), "upper": decisions.labelled(upper)})
-    table = table.sum([name for name in table.dims if name != "channel"])
-    factor = decisions.shares.shape[2] if problem.statement.per == "period" else 1.0
-    low, high = table["lower"].to_numpy().copy(), table["upper"].to_numpy().copy()
-    for channel, (least, most) in (problem.statement.bounds or {}).items():
-        place = decisions.channels.index(channel)
-        low[place], high[place] = max(low[place], factor * least), min(high[place], factor * most)
-    coords = {"channel": list(decisions.channels)}
-    most = problem.reference if problem.statement.total is not None else np.inf
-    return xr.Dataset({"lower": ("channel", low), "upper": ("channel", np.minimum(high, most))}, coords=coords)
-
-
-def _value(problem: Problem, found: Found, told: np.ndarray) -> Value:
+def _value(problem: Problem, found: Found) -> Value:
     """The objective over the draws that tell the response, and over those that the plan was found on."""
     stated, spend = problem.statement.objective, float(found.amounts.sum())
-    name = type(stated).__name__ if stated else "MeanResponse"
-    objective = problem.over_draws(problem.objective, problem.reported)
-    value, error = _measured(objective, told, spend)
+    name, amounts = type(stated).__name__ if stated else "MeanResponse", jnp.asarray(found.amounts)
+    made = _measured(found.program.objective, _responses(found.program.response, amounts), spend)
     if np.array_equal(problem.draws, problem.reported):
-        return Value(name, value, error, value, error, same_draws=True)
-    point = jnp.asarray(found.amounts / problem.feasible.unit)
-    made = np.asarray(_responses(found.program, point))
-    return Value(name, value, error, *_measured(found.program.objective, made, spend), same_draws=False)
+        return Value(name, *made, *made, same_draws=True)
+    told = _responses(problem.response(problem.reported), amounts)
+    objective = problem.over_draws(problem.objective, problem.reported)
+    return Value(name, *_measured(objective, told, spend), *made, same_draws=False)
 
 
 @eqx.filter_jit
-def _responses(program: Any, point: Any) -> Any:
-    return program.response(program.unit * point)
+def _response(response: DecidedResponse, amounts: Any) -> Any:
+    return response(amounts)
+
+
+def _responses(response: DecidedResponse, amounts: Any) -> np.ndarray:
+    return np.asarray(_response(response, amounts))
 
 
 def _measured(objective: AbstractObjective, responses: np.ndarray, spend: float) -> tuple[float, float]:

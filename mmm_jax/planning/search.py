@@ -103,9 +103,9 @@ def prepare(problem: Problem, warm: np.ndarray | None = None) -> Prepared:
     """Programs and starts of a problem; see `search`."""
     concave = problem.concave()
     count = problem.statement.num_starts or default_starts(problem)
-    program = program_of(problem, problem.draws)
     few = _thinned(problem.draws)
-    explored = program if few is problem.draws else _over(program, problem, few)
+    explored = program_of(problem, few)
+    program = explored if few is problem.draws else _over(explored, problem, problem.draws)
     begin = _first(problem, explored, count, warm)
     polytope = jax.tree.map(jnp.asarray, problem.feasible.polytope)
     stages = 1 if program.temperatures is None else len(STAGES)
