@@ -25,8 +25,8 @@ class Certificate:
 
     Attributes:
         outcome: why the solver ended; `outcome.advice` says what to do.
-        feasibility: largest violation of a linear constraint, relative to the whole plan, or of a target, relative to the
-            response.
+        feasibility: largest violation of a linear constraint, relative to the whole plan, or of a target, measured
+            exactly, relative to the response, or as it is where it has no unit.
         kkt_residual: what of the marginal returns the prices of the binding constraints do not explain, relative to the
             largest marginal return, or to a thousandth of that of the first plan if none is larger; 0 at an optimum.
         shadow_price: what one more unit of total spend would bring, in units of the objective; 0 without a total.
@@ -95,13 +95,13 @@ def certify(problem: Problem, found: Found, slopes: Any) -> Certificate:
     system, unit = problem.feasible.system, problem.feasible.unit
     scale = float(found.program.scale) / unit
     marginal = np.asarray(slopes.gradient) * scale
-    targets = np.asarray(slopes.jacobian) * float(found.program.target_scale) / unit
+    targets = np.asarray(slopes.jacobian) * np.asarray(found.program.target_scales)[:, None] / unit
     met = np.asarray(slopes.met)
     prices, residual = _prices(system, found.amounts, marginal, targets, met, problem.reference, LEAST_SLOPE * scale)
     values = np.asarray(found.start_values)
     return Certificate(
         outcome=_outcome(problem, found, residual),
-        feasibility=_violation(system, found.amounts, problem.reference, float(found.solution.unmet)),
+        feasibility=_violation(system, found.amounts, problem.reference, found.missed),
         kkt_residual=residual,
         shadow_price=float(sum(prices.rows[system.total], start=0.0)),
         shadow_prices=_by_label(system, prices, problem, found),
@@ -185,12 +185,12 @@ def _violation(system: LinearSystem, amounts: np.ndarray, reference: float, unme
             system.box_lower - amounts,
         ]
     )
-    return float(max(outside.max(initial=0.0) / reference, float(unmet), 0.0))
+    return float(max(outside.max(initial=0.0) / reference, unmet))
 
 
 def _outcome(problem: Problem, found: Found, residual: float) -> Outcome:
-    # The solver's own word does not count: the residual is the certificate's.
-    solution = found.solution._replace(residual=np.asarray(residual))
+    # The solver's own word does not count: the residual is the certificate's, and targets are measured exactly.
+    solution = found.solution._replace(residual=np.asarray(residual), unmet=np.asarray(found.missed))
     far = problem.feasible.capped & (found.solution.point >= problem.feasible.polytope.upper)
     outcome = solution.outcome()
     return Outcome.UNBOUNDED if outcome is Outcome.CONVERGED and far.any() else outcome

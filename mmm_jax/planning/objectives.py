@@ -48,6 +48,10 @@ class AbstractObjective(eqx.Module):
             temperature: width of the smooth version in units of the target; `None` for the exact value.
         """
 
+    def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
+        """What its values are of the order of, where responses are of this order: a floor is met relative to it."""
+        return response
+
     def smoothing_gap(self, temperature: float) -> float:
         """Most that a plan which is best in the smooth version can be short of the best one, in the objective's unit.
 
@@ -98,6 +102,10 @@ class Sharpe(AbstractObjective):
     def __call__(self, responses: Array, spend: Array, temperature: Array | None = None) -> Float[Array, ""]:
         """`(mean - threshold) / sd`."""
         return safe_divide(responses.mean() - self.threshold, _sd(responses))
+
+    def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
+        """1: it has no unit."""
+        return jnp.ones_like(response)
 
 
 class Quantile(AbstractObjective):
@@ -177,8 +185,17 @@ class ProbabilityToBeat(AbstractObjective):
         """Share of the draws in which the plan brings more; smoothed, a logistic curve stands for the step."""
         gain = responses - self.responses
         if temperature is None:
-            return jnp.mean(gain > 0, dtype=gain.dtype)
+            return self.share(gain)
         return jax.nn.sigmoid(gain / temperature).mean()
+
+    @staticmethod
+    def share(gains: Float[Array, " draw"]) -> Float[Array, ""]:
+        """Share of the draws in which something is gained."""
+        return jnp.mean(gains > 0, dtype=gains.dtype)
+
+    def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
+        """1: it has no unit."""
+        return jnp.ones_like(response)
 
 
 class Profit(AbstractObjective):
@@ -215,6 +232,10 @@ class Profit(AbstractObjective):
         """`of` the profits of all draws, in currency."""
         warmth = None if temperature is None else self.margin * temperature
         return self.of(self.margin * responses - spend, spend, warmth)
+
+    def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
+        """That of `of` where responses are in currency."""
+        return self.of.magnitude(self.margin * response)
 
     def smoothing_gap(self, temperature: float) -> float:
         """That of `of`, in currency."""

@@ -24,7 +24,7 @@ class PlanProgram(AbstractProgram):
         requirements: targets.
         unit: currency per unit of the solver's numbers.
         scale: unit of the objective per unit of the solver's value.
-        target_scale: units of the target per unit of the solver's requirements.
+        target_scales: what violations of the targets are relative to, each in its target's own unit.
         temperatures: of the stages, in units of the target, (stage,); `None` where nothing is kinked.
         temperature: of this stage.
     """
@@ -34,7 +34,7 @@ class PlanProgram(AbstractProgram):
     requirements: tuple[Requirement, ...]
     unit: Float[Array, ""]
     scale: Float[Array, ""]
-    target_scale: Float[Array, ""]
+    target_scales: Float[Array, " requirement"]
     temperatures: Float[Array, " stage"] | None
     temperature: Float[Array, ""] | None = None
 
@@ -51,7 +51,7 @@ class PlanProgram(AbstractProgram):
         responses, spend = self.response(amounts), amounts.sum()
         met = [self._met(requirement, amounts, responses, spend) for requirement in self.requirements]
         value = self.objective(responses, spend, self.temperature) / self.scale
-        return value, jnp.stack(met) if met else jnp.zeros(0)
+        return value, jnp.stack(met) / self.target_scales if met else jnp.zeros(0)
 
     def derivatives(self, point: Float[Array, " n"], prices: Float[Array, " requirement"]) -> Derivatives:
         """The same with first and second derivatives; those of marginal targets are left to the next step."""
@@ -61,32 +61,30 @@ class PlanProgram(AbstractProgram):
         value, gradient, weights, own = self._measured(self.objective, at, spend)
         weights, curved = weights / self.scale, own / self.scale
         met, rows = [], []
-        for requirement, price in zip(self.requirements, prices, strict=True):
+        for requirement, price in zip(self.requirements, prices / self.target_scales, strict=True):
             if isinstance(requirement, PlanRequirement):
                 reached, row, by_draw, bend = self._measured(requirement.measure, at, spend)
-                met.append((reached - requirement.level) / self.target_scale)
-                weights = weights + price / self.target_scale * by_draw
-                curved = curved + price / self.target_scale * bend
+                met.append(reached - requirement.level)
+                weights = weights + price * by_draw
+                curved = curved + price * bend
             else:
                 reached, row = jax.value_and_grad(requirement)(amounts)
-                met.append(reached / self.target_scale)
-            rows.append(self.unit / self.target_scale * row)
+                met.append(reached)
+            rows.append(self.unit * row)
         hessian = self.unit**2 * (self.response.curvature(at, weights) + curved)
         count = len(amounts)
         return Derivatives(
             value / self.scale,
             self.unit / self.scale * gradient,
-            jnp.stack(met) if met else jnp.zeros(0),
-            jnp.stack(rows) if rows else jnp.zeros((0, count)),
+            jnp.stack(met) / self.target_scales if met else jnp.zeros(0),
+            jnp.stack(rows) / self.target_scales[:, None] if rows else jnp.zeros((0, count)),
             hessian,
         )
 
     def _met(self, requirement: Requirement, amounts: Array, responses: Array, spend: Array) -> Array:
         if isinstance(requirement, PlanRequirement):
-            reached = requirement.measure(responses, spend, self.temperature) - requirement.level
-        else:
-            reached = requirement(amounts)
-        return reached / self.target_scale
+            return requirement.measure(responses, spend, self.temperature) - requirement.level
+        return requirement(amounts)
 
     def _measured(self, measure: AbstractObjective, at: Expansion, spend: Array) -> tuple[Array, Array, Array, Array]:
         """A measure of the responses: value, gradient, weight of every draw, curvature of the measure itself."""

@@ -43,6 +43,7 @@ class Found:
         program: over all draws that the plan is made from, at its last temperature.
         solution: the best run.
         amounts: currency by number; on a bound, the bound as it was given.
+        missed: most that a target is missed by, exactly and relative to its magnitude.
         start_values: exact objective that each start arrived at.
         concave: whether no other plan can be better.
     """
@@ -50,6 +51,7 @@ class Found:
     program: PlanProgram
     solution: Solution
     amounts: np.ndarray
+    missed: float
     start_values: tuple[float, ...]
     concave: bool
 
@@ -120,9 +122,10 @@ def concluded(at: Prepared, ends: Solution, values: np.ndarray) -> Found:
         ends: of runs on all draws.
         values: exact objective of every start's end.
     """
-    program, best = _corrected(at.program, _best(ends), at.polytope, at.stages)
+    program, best = _corrected(at, _best(ends))
+    missed = float(missed_by(at.program, best.point).max(initial=0.0))
     amounts = _amounts(at.problem, np.asarray(best.point))
-    return Found(program, best, amounts, _values(values, program, best), at.concave)
+    return Found(program, best, amounts, missed, _values(values, program, best), at.concave)
 
 
 def _first(problem: Problem, explored: PlanProgram, count: int, warm: np.ndarray | None) -> np.ndarray:
@@ -177,9 +180,9 @@ def program_of(problem: Problem, draws: np.ndarray) -> PlanProgram:
     requirements = problem.requirements(response, draws)
     objective = problem.over_draws(problem.objective, draws)
     kinked = objective.kinked or any(isinstance(r, PlanRequirement) and r.measure.kinked for r in requirements)
-    one = jnp.ones(())
+    one, scales = jnp.ones(()), jnp.ones(len(requirements))
     warm = jnp.asarray(STAGES) if kinked else None
-    program = PlanProgram(response, objective, requirements, jnp.asarray(problem.feasible.unit), one, one, warm)
+    program = PlanProgram(response, objective, requirements, jnp.asarray(problem.feasible.unit), one, scales, warm)
     return _sized(program, jnp.asarray(problem.feasible.inner))
 
 
@@ -190,7 +193,8 @@ def _sized(program: PlanProgram, point: Any) -> PlanProgram:
     spread = jnp.maximum(responses.std(), 1e-9 * jnp.abs(responses).mean())
     temperatures = None if program.temperatures is None else program.temperatures * spread
     size = jnp.maximum(jnp.abs(responses.mean()), jnp.finfo(responses.dtype).tiny)
-    warm = replace(program, temperatures=temperatures, target_scale=size)
+    scales = jnp.asarray([requirement.magnitude(size) for requirement in program.requirements]).reshape(-1)
+    warm = replace(program, temperatures=temperatures, target_scales=scales)
     warm = warm.cooled(jnp.zeros((), int))
 
     def value(point: Any) -> Any:
@@ -198,7 +202,7 @@ def _sized(program: PlanProgram, point: Any) -> PlanProgram:
 
     slope = jnp.max(jnp.abs(jax.grad(value)(point)))
     scale = jnp.where(jnp.isfinite(slope) & (slope > 0), slope, 1.0)
-    return replace(program, temperatures=temperatures, target_scale=size, scale=scale)
+    return replace(program, temperatures=temperatures, target_scales=scales, scale=scale)
 
 
 def _thinned(draws: np.ndarray) -> np.ndarray:
@@ -253,28 +257,31 @@ def _best(ends: Solution) -> Solution:
     return jax.tree.map(lambda values: values[index], ends)
 
 
-def _corrected(program: PlanProgram, best: Solution, polytope: Polytope, stages: int) -> tuple[PlanProgram, Solution]:
+def _corrected(at: Prepared, best: Solution) -> tuple[PlanProgram, Solution]:
     """The run in which kinked targets are met exactly, not only in their smooth version: by asking for a little more."""
-    asked = [requirement.level for requirement in program.requirements if isinstance(requirement, PlanRequirement)]
-    if program.temperatures is None or not asked or best.unmet > TOLERANCE:
+    program = at.program
+    if program.temperatures is None or best.unmet > TOLERANCE:
         return program, best
     for _ in range(_CORRECTIONS):
-        reached = measured(program, jnp.asarray(best.point))
-        lacking = [jnp.maximum(level - value, 0.0) for level, value in zip(asked, reached, strict=True)]
-        if max(lacking) <= TOLERANCE * program.target_scale:
+        missed = missed_by(at.program, best.point)
+        if missed.max(initial=0.0) <= TOLERANCE:
             break
-        program = _raised(program, [1.01 * gap for gap in lacking])
-        ends = _run(program, best.point[None], polytope, stages=stages, first=stages - 1, prices=best.prices)
+        program = _raised(program, 1.01 * missed * program.target_scales)
+        ends = _run(program, best.point[None], at.polytope, stages=at.stages, first=at.stages - 1, prices=best.prices)
         best = jax.tree.map(lambda leaf: leaf[0], ends)
     return program, best
 
 
+def missed_by(program: PlanProgram, point: Any) -> np.ndarray:
+    """By how much every target is missed, exactly and relative to its magnitude, (requirement,)."""
+    if not program.requirements:
+        return np.zeros(0)
+    return np.maximum(-np.asarray(_met(program, jnp.asarray(point))), 0.0)
+
+
 @eqx.filter_jit
-def measured(program: PlanProgram, point: Any) -> list[Any]:
-    """Exact values of the measures that must reach a level, in the program's order."""
-    responses, spend = program.response(program.unit * point), program.unit * point.sum()
-    whole = [requirement for requirement in program.requirements if isinstance(requirement, PlanRequirement)]
-    return [requirement.measure(responses, spend, None) for requirement in whole]
+def _met(program: PlanProgram, point: Any) -> Any:
+    return replace(program, temperature=None).value(point)[1]
 
 
 @eqx.filter_jit
@@ -285,15 +292,15 @@ def reached_by(program: PlanProgram, point: Any) -> list[Any]:
     return [requirement.reached(amounts, responses) for requirement in program.requirements]
 
 
-def _raised(program: PlanProgram, gaps: list[Any]) -> PlanProgram:
-    left = iter(gaps)
+def _raised(program: PlanProgram, gaps: Any) -> PlanProgram:
+    """The program that asks more of kinked targets, each in its own unit."""
 
-    def raised(requirement: Any) -> Any:
+    def raised(requirement: Any, gap: Any) -> Any:
         if not isinstance(requirement, PlanRequirement):
             return requirement
-        return replace(requirement, level=requirement.level + next(left))
+        return replace(requirement, level=requirement.level + gap)
 
-    return replace(program, requirements=tuple(raised(requirement) for requirement in program.requirements))
+    return replace(program, requirements=tuple(map(raised, program.requirements, gaps)))
 
 
 def _amounts(problem: Problem, point: np.ndarray) -> np.ndarray:

@@ -41,6 +41,8 @@ _PATIENCE = 6
 """Steps without a smaller residual, within the noise, after which a run ends."""
 _REACH = 10.0
 """Furthest that a number moves in the first step; numbers are of mean size 1."""
+_DEAREST = 1e6
+"""Most that a unit of a missed requirement costs, in slopes of the objective."""
 _ELASTIC = 1e4
 """Furthest that the linearised requirements may be missed in one step."""
 
@@ -206,10 +208,17 @@ def _begun(start: Array, prices: Array) -> _State:
 
 def _climbed(program: AbstractProgram, at: _State, polytope: Polytope) -> _State:
     """One stage: steps until the residual is as small as it gets."""
-    began = at.solution.iterations
+    began, before = at.solution.iterations, at.solution
     no = jnp.zeros((), bool)
+    # What a warmer stage could not meet, a colder one may: prices of the attempt mean nothing then.
+    known = jnp.isinf(before.unmet) | (before.unmet <= TOLERANCE)
     fresh = at._replace(
-        solution=at.solution._replace(stalled=no), best=jnp.full_like(at.best, jnp.inf), waited=jnp.zeros((), int), done=no
+        solution=before._replace(stalled=no, prices=jnp.where(known, before.prices, 0.0)),
+        penalty=jnp.zeros_like(at.penalty),
+        reach=jnp.where(known, at.reach, _REACH),
+        best=jnp.full_like(at.best, jnp.inf),
+        waited=jnp.zeros((), int),
+        done=no,
     )
 
     def going(state: _State) -> Array:
@@ -234,7 +243,8 @@ def _stepped(program: AbstractProgram, state: _State, polytope: Polytope) -> _St
     prices = way.row_price[-len(found.met) :] if len(found.met) else at.prices
     target = landing(at.point, way, polytope)
     step = target - at.point
-    penalty = jnp.maximum(penalty, 2.0 * jnp.max(jnp.abs(prices), initial=0.0))
+    # Where requirements cannot be met, their prices are the penalty itself, which would grow without end.
+    penalty = jnp.clip(2.0 * jnp.max(jnp.abs(prices), initial=0.0), penalty, jnp.maximum(penalty, _DEAREST * size))
     promised = found.gradient @ step - 0.5 * step @ model @ step
     promised += penalty * (_shortfall(found.met) - _shortfall(found.met + found.jacobian @ step))
     # Small slopes alone prove nothing where the model is flat: what the step promises must be small as well.

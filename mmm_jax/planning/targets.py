@@ -2,6 +2,7 @@
 
 import abc
 from dataclasses import dataclass
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -14,10 +15,18 @@ from mmm_jax.kernels.numerics import safe_divide
 from mmm_jax.planning.constraints import Names, check_amount, in_words, named
 from mmm_jax.planning.decided import DecidedResponse
 from mmm_jax.planning.decisions import Decisions
-from mmm_jax.planning.objectives import AbstractObjective, Quantile
+from mmm_jax.planning.objectives import AbstractObjective, ProbabilityToBeat, Quantile, smooth_quantile
 
 
-class Surplus(AbstractObjective):
+class AbstractMeasure(AbstractObjective):
+    """What a target asks for in the solver's words; people know it by another number."""
+
+    @abc.abstractmethod
+    def reached(self, responses: Float[Array, " draw"], spend: Float[Array, ""]) -> Float[Array, ""]:
+        """That number, exactly."""
+
+
+class Surplus(AbstractMeasure):
     """Mean response less what the spend must bring at least: not negative where the return on it is high enough."""
 
     at_least: float
@@ -29,6 +38,42 @@ class Surplus(AbstractObjective):
         """`mean - at_least * spend`, in units of the target."""
         return responses.mean() - self.at_least * spend
 
+    def reached(self, responses: Array, spend: Array) -> Float[Array, ""]:
+        """The return on the spend, or the mean response."""
+        value = self(responses, spend)
+        return safe_divide(value, spend) + self.at_least if self.per_spend else value
+
+
+class LeastGain(AbstractMeasure):
+    """What the plan brings more than another one with a given probability: above 0 where that probability is reached.
+
+    The probability itself is flat wherever it is close to 0 or 1; this has a slope everywhere.
+
+    Attributes:
+        responses: of the other plan, by draw or one number, in units of the target.
+        probability: within (0, 1].
+    """
+
+    responses: Float[Array | np.ndarray, "#draw"]
+    probability: float
+    kinked: ClassVar = True
+
+    def __call__(self, responses: Array, spend: Array, temperature: Array | None = None) -> Float[Array, ""]:
+        """The gain that so many draws exceed; smoothed, a quantile of the gains."""
+        gains = responses - self.responses
+        count = len(gains)
+        if temperature is None:
+            worse = jnp.floor((1 - self.probability) * count + 1e-9).astype(int)
+            least = jnp.sort(gains)[worse]
+            # As much is not more.
+            return jnp.where(least == 0, -1e-6 * jnp.max(jnp.abs(responses)), least)
+        prob = jnp.maximum(1 - jnp.asarray(self.probability), 0.5 / count)
+        return smooth_quantile(gains, prob, temperature)
+
+    def reached(self, responses: Array, spend: Array) -> Float[Array, ""]:
+        """The probability to bring more."""
+        return ProbabilityToBeat.share(responses - self.responses)
+
 
 class PlanRequirement(eqx.Module):
     """A function of the whole plan's responses that must reach a level."""
@@ -39,11 +84,13 @@ class PlanRequirement(eqx.Module):
 
     def reached(self, amounts: Array, responses: Array) -> Float[Array, ""]:
         """What was asked for, exactly and in its own unit."""
-        spend = amounts.sum()
-        value = self.measure(responses, spend, None)
-        if isinstance(self.measure, Surplus):
-            return safe_divide(value, spend) + self.measure.at_least if self.measure.per_spend else value
-        return value
+        if isinstance(self.measure, AbstractMeasure):
+            return self.measure.reached(responses, amounts.sum())
+        return self.measure(responses, amounts.sum(), None)
+
+    def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
+        """What a violation is relative to, where responses are of this order."""
+        return self.measure.magnitude(response)
 
 
 class ChannelRequirement(eqx.Module):
@@ -67,6 +114,10 @@ class ChannelRequirement(eqx.Module):
         mean = mean if self.rest is None else mean - self.rest(amounts).mean()
         return mean - self.at_least * (self.chosen @ amounts)
 
+    def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
+        """What a violation is relative to, where responses are of this order."""
+        return response
+
     def reached(self, amounts: Array, responses: Array) -> Float[Array, ""]:
         """The return on the chosen spend."""
         return safe_divide(self(amounts), self.chosen @ amounts) + self.at_least
@@ -85,6 +136,10 @@ class MarginalRequirement(eqx.Module):
         spend = self.chosen * amounts
         _, brought = jax.jvp(lambda amounts: self.response(amounts).mean(), (amounts,), (spend,))
         return brought - self.at_least * spend.sum()
+
+    def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
+        """What a violation is relative to, where responses are of this order."""
+        return response
 
     def reached(self, amounts: Array, responses: Array) -> Float[Array, ""]:
         """The marginal return on the chosen spend."""
@@ -226,6 +281,8 @@ class RiskFloor(AbstractTarget):
         check_amount(self, "at_least", self.at_least, least=-np.inf)
         if not isinstance(self.objective, AbstractObjective):
             raise PlanError(f"`objective` of RiskFloor must be an object such as CVaR(0.1), got {self.objective!r}.")
+        if isinstance(self.objective, ProbabilityToBeat) and not 0 < self.at_least <= 1:
+            raise PlanError(f"A floor of a probability must lie above 0 and be at most 1, got {self.at_least}.")
 
     @property
     def convex(self) -> bool:
@@ -235,6 +292,8 @@ class RiskFloor(AbstractTarget):
     def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
         """The objective's value."""
         label = self.label or f"{type(self.objective).__name__} of at least {in_words(self.at_least)}"
+        if isinstance(self.objective, ProbabilityToBeat):
+            return PlanRequirement(LeastGain(self.objective.responses, self.at_least), jnp.zeros(()), label)
         return PlanRequirement(self.objective, jnp.asarray(float(self.at_least)), label)
 
 

@@ -196,6 +196,22 @@ def test_targets_out_of_reach_are_never_called_optimal():
     assert "targets" in plan.certificate.outcome.advice
 
 
+def test_a_probability_is_a_target_in_its_own_unit():
+    """Of the order of 1, where responses may be of the order of billions."""
+    even = plan_of(bounds={name: (TOTAL / 3, TOTAL / 3) for name in NAMES})
+    usual, surest = plan_of(), plan_of(objective=mj.ProbabilityToBeat(even.response))
+    likely = usual.compare(even.spend).probability_better
+    assert likely < surest.value.value
+    asked = 0.5 * (likely + surest.value.value)
+    plan = plan_of(constraints=[mj.RiskFloor(mj.ProbabilityToBeat(even.response), asked)])
+    assert plan.certificate.optimal
+    assert plan.compare(even.spend).probability_better >= asked
+    assert list(plan.certificate.targets.values()) == [pytest.approx(plan.compare(even.spend).probability_better)]
+    assert mean(surest) * (1 - 1e-9) <= mean(plan) < mean(usual)
+    beyond = plan_of(constraints=[mj.RiskFloor(mj.ProbabilityToBeat(3 * usual.response), 0.9)])
+    assert beyond.certificate.outcome is Outcome.UNMET
+
+
 def test_an_outcome_with_a_probability_holds_exactly_over_the_draws():
     usual = plan_of()
     level = float(usual.response.quantile(0.25))
