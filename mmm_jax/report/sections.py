@@ -26,6 +26,9 @@ BEYOND = "beyond what was observed"
 ROUNDING = 1e-12
 """Relative sizes below this are of the arithmetic, not of the plan."""
 
+MOST_LIMITS = 6
+"""Limits whose prices are told."""
+
 MANY_OPTIMA = 1e-6
 """Relative difference of the starts' ends above which they are different optima."""
 
@@ -64,8 +67,10 @@ def certificate(found: Any, words: Words) -> Html:
     facts = [
         ("The plan keeps its rules.", _feasibility(found)),
         ("Shifting spend does not help.", _conditions(found)),
-        (f"One more unit of spend would bring {number(found.shadow_price)} {words.target}.", _price()),
-        (*_starts(found),),
+        _price(found, words),
+        *_limits(found, words),
+        *_targets(found),
+        _starts(found),
     ]
     if not found.optimal:
         # Headings that claim what has not been shown would mislead.
@@ -163,12 +168,39 @@ def _conditions(found: Any) -> str:
     )
 
 
-def _price() -> str:
-    return "This is the shadow price of the total: what raising the budget by one unit is worth, or cutting it costs."
+def _price(found: Any, words: Words) -> tuple[str, str]:
+    if found.shadow_price == 0:
+        return "The total is not what holds the plan back.", "More budget alone would change nothing."
+    worth = "This is the shadow price of the total: what raising the budget by one unit is worth, or cutting it costs."
+    return f"One more unit of spend would bring {number(found.shadow_price)} {words.target}.", worth
+
+
+def _limits(found: Any, words: Words) -> list[tuple[str, str]]:
+    """The dearest limits other than the total: what holds the plan back."""
+    prices = {label: price for label, price in found.shadow_prices.items() if price and price != found.shadow_price}
+    if not prices:
+        return []
+    dearest = sorted(prices, key=lambda label: -abs(prices[label]))
+    shown = [f"{label}: {number(prices[label])}" for label in dearest[:MOST_LIMITS]]
+    more = [] if len(dearest) <= MOST_LIMITS else [f"and {len(dearest) - MOST_LIMITS} with less"]
+    text = (
+        f"What one unit more of each would bring, in {words.target}, below 0 where less would: {'; '.join([*shown, *more])}."
+    )
+    return [("Other limits cost something, too.", text)]
+
+
+def _targets(found: Any) -> list[tuple[str, str]]:
+    reached = [f"{label}: {number(value)}" for label, value in found.targets.items()]
+    return [("What the targets reached.", f"{'; '.join(reached)}.")] if reached else []
 
 
 def _starts(found: Any) -> tuple[str, str]:
     count = len(found.start_values)
+    if found.concave:
+        return (
+            "No other plan can be better.",
+            "More spend never brings more per unit, in any draw: a plan that meets these conditions is the best of all.",
+        )
     if count == 1:
         return "One start.", "The search began from one plan only; more starts would show whether there are other optima."
     spread = (

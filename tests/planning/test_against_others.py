@@ -1,5 +1,6 @@
 """Plans against exhaustive search and against SciPy's solvers: never worse, always feasible."""
 
+import warnings
 from collections.abc import Callable
 from itertools import product
 from typing import Any, NamedTuple
@@ -59,20 +60,21 @@ def best_of_scipy(case: Case, plan: mj.Allocation, starts: int) -> float:
     parts = (system.equal, ~system.equal)
     linear = [LinearConstraint(system.matrix[rows], system.lower[rows], system.upper[rows]) for rows in parts if rows.any()]
     rng, found = np.random.default_rng(1), [-np.inf]
-    for number in range(starts):
+    for _ in range(starts):
         start = rng.dirichlet(np.full(len(plan.amounts), rng.choice([0.3, 1.0, 5.0]))) * problem.reference
         for method, options in (("SLSQP", {"ftol": 1e-14, "maxiter": 300}), ("trust-constr", {"maxiter": 200})):
-            if method == "trust-constr" and number % 4:
-                continue
-            end = minimize(
-                lambda x: tuple(-np.asarray(part) for part in value(x)),
-                start,
-                jac=True,
-                bounds=bounds,
-                constraints=linear,
-                method=method,
-                options=options,
-            )
+            with warnings.catch_warnings():
+                # SciPy's own, of steps too short to learn a curvature from.
+                warnings.filterwarnings("ignore", "delta_grad == 0.0", UserWarning)
+                end = minimize(
+                    lambda x: tuple(-np.asarray(part) for part in value(x)),
+                    start,
+                    jac=True,
+                    bounds=bounds,
+                    constraints=linear,
+                    method=method,
+                    options=options,
+                )
             # What violates its constraints has an unfair advantage.
             if np.isfinite(end.fun) and violation(system, end.x) <= 1e-8 * problem.reference:
                 found.append(-float(end.fun))
@@ -107,13 +109,14 @@ def check_never_worse(seed: int, starts: int) -> None:
     assert plan.certificate.feasibility <= 1e-8
     assert violation(system, plan.amounts) <= 1e-8 * plan.problem.reference
     assert plan.certificate.kkt_residual <= 1e-9
-    theirs = best_of_scipy(case, plan, starts)
-    assert float(plan.response.mean()) >= theirs * (1 - 1e-6)
+    ours, theirs = float(plan.response.mean()), best_of_scipy(case, plan, starts)
+    print(f"seed {seed}: better by {ours / theirs - 1:.1e}, {len(plan.amounts)} numbers")
+    assert ours >= theirs * (1 - 1e-6)
 
 
 @pytest.mark.parametrize("seed", SMALL_SAMPLE)
 def test_never_worse_than_scipy(seed):
-    check_never_worse(seed, starts=4)
+    check_never_worse(seed, starts=2)
 
 
 @pytest.mark.slow

@@ -114,8 +114,11 @@ class RootPlan:
             shadow_price=0.25,
             marginal_return=xr.DataArray(np.full(count, 0.25), dims="channel", coords=coords),
             state=xr.DataArray(["interior"] * count, dims="channel", coords=coords),
+            shadow_prices={"the total": 0.25},
+            targets={},
             start_values=(1.0, 1.0),
             start_spread=0.0,
+            concave=False,
         )
 
     def compare(self, spend: dict[str, float]) -> mj.Comparison:

@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from planning.fits import fit_from_prior
+from planning.fits import fit_from_prior, planned_rows
 from report.pages import Elements, page_data
 from report.plans import HOSTILE, RootPlan, last_weeks, plan_of
 
+import mmm_jax as mj
 from mmm_jax.errors import PlanError, StoreError
 from mmm_jax.report import html, words
 from mmm_jax.report.plan_page import write_plan_page
@@ -81,6 +82,22 @@ def test_the_headline_and_the_table_have_the_plans_numbers(logistic):
         assert words.number(row["marginal_return"]) in text
         assert f"{words.number(row['response_lower'])} to {words.number(row['response_upper'])}" in text
     assert f"One more unit of spend would bring {words.number(plan.certificate.shadow_price)} sales." in text
+    assert "No other plan can be better." in text
+
+
+def test_the_price_of_every_limit_and_what_targets_reached_are_told(write):
+    fit, usual = fit_from_prior("logistic"), plan_of("logistic")
+    best = str(usual.channel_spend.idxmax().item())
+    contract = mj.Group(best, upper=0.5 * float(usual.channel_spend.max()), label="a contract")
+    goal = mj.TargetOutcome(0.5 * float(usual.response.mean()), label="a modest goal")
+    plan = mj.optimize_budget(fit, horizon=planned_rows(), total=usual.total, constraints=[contract, goal])
+    text = Elements(write(plan)).text
+    assert f"a contract: {words.number(plan.certificate.shadow_prices['a contract'])}" in text
+    assert f"What the targets reached. a modest goal: {words.number(plan.response.mean())}." in text
+
+
+def test_a_problem_that_is_not_concave_says_how_far_its_starts_agree(write):
+    assert "All starts agree." in Elements(write(RootPlan())).text
 
 
 def test_the_script_gets_the_draws_of_all_channels_together(logistic):
