@@ -32,20 +32,19 @@ from mmm_jax.model.components import (
     DelayedAdstock,
     GeometricAdstock,
     HillSaturation,
-    LinearTrend,
     LogisticSaturation,
     MichaelisMentenSaturation,
     NoAdstock,
     NoSaturation,
-    PiecewiseTrend,
     RootSaturation,
     TanhSaturation,
     WeibullCDFAdstock,
     WeibullPDFAdstock,
 )
 from mmm_jax.model.likelihoods import LogNormal, Normal, StudentT, TruncatedNormal
-from mmm_jax.model.priors import SpendShare, gamma_from_moments
+from mmm_jax.model.priors import SpendShare, gamma_from_moments, lognormal_from_interval
 from mmm_jax.model.spec import ModelSpec
+from mmm_jax.model.trends import KnotTrend, LinearTrend, PiecewiseTrend
 from mmm_jax.planning.allocation import Allocation, Comparison
 from mmm_jax.planning.batch import optimize_budget_batch
 from mmm_jax.planning.certificate import Certificate

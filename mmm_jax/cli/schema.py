@@ -24,10 +24,11 @@ from mmm_jax.cli.schema_parts import (
 )
 from mmm_jax.fitting.engines import Engine
 from mmm_jax.kernels.numerics import Precision
-from mmm_jax.model.components import ADSTOCKS, SATURATIONS, TRENDS
+from mmm_jax.model.components import ADSTOCKS, SATURATIONS
 from mmm_jax.model.likelihoods import LIKELIHOODS
 from mmm_jax.model.priors import FAMILIES, SpendShare
 from mmm_jax.model.spec import SCHEMA_VERSION
+from mmm_jax.model.trends import TRENDS
 from mmm_jax.validation.folds import Window
 
 

@@ -115,13 +115,11 @@ def parameter_sizes(spec: ModelSpec, panel: Panel) -> dict[str, int]:
 def coordinates(spec: ModelSpec, panel: Panel) -> dict[str, list[str]]:
     """Labels of every dimension that a parameter may have."""
     waves = range(1, spec.yearly_seasonality + 1)
-    changepoints = 0 if spec.trend is None else spec.trend.num_changepoints
     return {
         "channel": list(panel.channels),
         "control": list(panel.control_names),
         "fourier_mode": [f"{wave}_{k}" for wave in ("sin", "cos") for k in waves],
-        "changepoint": [f"changepoint_{k}" for k in range(1, changepoints + 1)],
-    }
+    } | ({} if spec.trend is None else spec.trend.coordinates)
 
 
 def scalar_names(spec: ModelSpec, panel: Panel) -> list[str]:

@@ -1,7 +1,7 @@
-"""Adstocks, saturations and trends as objects: the choice, its parameters' priors, and its maths in one place.
+"""Adstocks and saturations as objects: the choice, its parameters' priors, and its maths in one place.
 
 A component is a final Equinox module without arrays: its options are static, its parameters come in from the draw.
-A new one is one class here and one entry in `ADSTOCKS`, `SATURATIONS` or `TRENDS`.
+A new one is one class here and one entry in `ADSTOCKS` or `SATURATIONS`.
 """
 
 import abc
@@ -13,7 +13,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float
 
 from mmm_jax.errors import SpecError
-from mmm_jax.kernels import adstock, basis, saturation
+from mmm_jax.kernels import adstock, saturation
 from mmm_jax.kernels.media import Curve, CurvePartials
 from mmm_jax.model.priors import gamma_from_moments
 
@@ -230,48 +230,6 @@ class NoSaturation(AbstractSaturation):
         return jnp.ones_like(arguments[0], bool)
 
 
-class AbstractTrend(eqx.Module):
-    """A baseline that moves: a basis over the position in time, 0 at the first and 1 at the last training row."""
-
-    num_changepoints: eqx.AbstractVar[int]
-
-    @abc.abstractmethod
-    def default_priors(self) -> dict[str, dist.Distribution]:
-        """Prior of each parameter, by its full name."""
-
-    def basis(self, position: Float[Array, " time"]) -> Float[Array, "trend time"]:
-        """The position itself, then one bend per changepoint, evenly spread over the training rows."""
-        inner = jnp.linspace(0.0, 1.0, self.num_changepoints + 2, dtype=position.dtype)[1:-1]
-        return jnp.concatenate([position[None, :], basis.hinges(position, inner)])
-
-    def coefficients(self, params: Params) -> Float[Array, " trend"]:
-        """Slope, then the changes of slope, in scaled target per length of the training panel."""
-        slopes = [jnp.atleast_1d(params["trend_slope"])]
-        return jnp.concatenate(slopes + ([params["trend_delta"]] if self.num_changepoints else []))
-
-
-class LinearTrend(AbstractTrend):
-    """A straight line over the training panel, and on beyond it."""
-
-    num_changepoints: int = eqx.field(static=True, default=0, init=False)
-
-    def default_priors(self) -> dict[str, dist.Distribution]:
-        return {"trend_slope": dist.Normal(0.0, 0.5)}
-
-
-class PiecewiseTrend(AbstractTrend):
-    """A line that may bend at `num_changepoints` dates, evenly spread over the training panel."""
-
-    num_changepoints: int = eqx.field(static=True, default=5)
-
-    def __check_init__(self) -> None:
-        if self.num_changepoints < 1:
-            raise SpecError(f"num_changepoints must be at least 1, got {self.num_changepoints}. Without any: LinearTrend().")
-
-    def default_priors(self) -> dict[str, dist.Distribution]:
-        return {"trend_slope": dist.Normal(0.0, 0.5), "trend_delta": dist.Laplace(0.0, 0.25)}
-
-
 ADSTOCKS: tuple[type[AbstractAdstock], ...] = (
     GeometricAdstock,
     DelayedAdstock,
@@ -288,4 +246,3 @@ SATURATIONS: tuple[type[AbstractSaturation], ...] = (
     RootSaturation,
     NoSaturation,
 )
-TRENDS: tuple[type[AbstractTrend], ...] = (LinearTrend, PiecewiseTrend)

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float
 
 from mmm_jax.kernels.adstock import carry_over, lagged
 from mmm_jax.kernels.media import media_effects, media_total
-from mmm_jax.model.components import AbstractAdstock, AbstractSaturation, AbstractTrend, Params
+from mmm_jax.model.components import AbstractAdstock, AbstractSaturation, Params
 from mmm_jax.model.likelihoods import AbstractLikelihood
+from mmm_jax.model.trends import AbstractTrend
 
 
 class MMM(eqx.Module):

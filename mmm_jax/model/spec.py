@@ -14,14 +14,15 @@ from mmm_jax.errors import SpecError
 from mmm_jax.model import components as parts
 from mmm_jax.model.likelihoods import LIKELIHOODS, AbstractLikelihood, Normal
 from mmm_jax.model.priors import Prior, check_prior, prior_from_dict, prior_to_dict
+from mmm_jax.model.trends import TRENDS, AbstractTrend
 
 SCHEMA_VERSION = 1
 
-_REGISTRY = {kind.__name__: kind for kind in (*parts.ADSTOCKS, *parts.SATURATIONS, *parts.TRENDS, *LIKELIHOODS)}
+_REGISTRY = {kind.__name__: kind for kind in (*parts.ADSTOCKS, *parts.SATURATIONS, *TRENDS, *LIKELIHOODS)}
 _FIELD_TYPES = {
     "adstock": parts.AbstractAdstock,
     "saturation": parts.AbstractSaturation,
-    "trend": parts.AbstractTrend,
+    "trend": AbstractTrend,
     "likelihood": AbstractLikelihood,
 }
 
@@ -35,7 +36,7 @@ class ModelSpec:
         saturation: diminishing returns.
         adstock_first: carry-over before saturation (the default), or after it.
         yearly_seasonality: number of yearly Fourier waves; 0 for none.
-        trend: `None`, `LinearTrend()` or `PiecewiseTrend(...)`.
+        trend: `None`, `LinearTrend()`, `PiecewiseTrend(...)` or `KnotTrend(...)`.
         likelihood: scatter of the target.
         priors: NumPyro distributions (or `SpendShare()`) by parameter name, for those that differ from the defaults.
         standardize_controls: subtract each control's training mean and divide by its standard deviation.
@@ -50,7 +51,7 @@ class ModelSpec:
     saturation: parts.AbstractSaturation = field(default_factory=parts.LogisticSaturation)
     adstock_first: bool = True
     yearly_seasonality: int = 0
-    trend: parts.AbstractTrend | None = None
+    trend: AbstractTrend | None = None
     likelihood: AbstractLikelihood = field(default_factory=Normal)
     priors: Mapping[str, Prior] = field(default_factory=dict)
     standardize_controls: bool = False
@@ -85,7 +86,7 @@ class ModelSpec:
         if self.yearly_seasonality:
             dims["gamma_fourier"] = ("fourier_mode",)
         if self.trend is not None:
-            dims |= {name: ("changepoint",) if name == "trend_delta" else () for name in self.trend.default_priors()}
+            dims |= self.trend.parameter_dims
         return dims | {name: () for name in self.likelihood.default_priors()}
 
     def all_priors(self) -> dict[str, Prior]:

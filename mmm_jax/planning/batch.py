@@ -11,8 +11,8 @@ import numpy as np
 from mmm_jax.errors import MMMError, PlanError
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.planning.allocation import Allocation
-from mmm_jax.planning.optimize import allocated
-from mmm_jax.planning.problem import Statement, lay_out
+from mmm_jax.planning.optimize import allocated, solved
+from mmm_jax.planning.problem import Problem, Statement, lay_out
 from mmm_jax.planning.scope import planning_scope
 from mmm_jax.planning.search import Found, Prepared, concluded, exact_values, prepare, search
 from mmm_jax.planning.solver import Solution, maximise_each
@@ -26,8 +26,9 @@ def optimize_budget_batch(
 ) -> dict[str, Allocation]:
     """The best plan of every fit, each for itself.
 
-    Concave problems of one structure (numbers of draws, channels, dates, constraints) are solved in one program, side by
-    side; the others one by one with programs that are compiled once. Each plan is the one that `optimize_budget` finds.
+    Problems of one structure (numbers of draws, channels, dates, constraints) share their programs, which are compiled
+    once. On accelerators the concave ones among them are solved side by side. Each plan is the one that `optimize_budget`
+    finds.
 
     Args:
         fits: by name, such as the `Batch` that `fit_batch` returns.
@@ -46,11 +47,19 @@ def optimize_budget_batch(
     if not fits:
         raise PlanError("`fits` must hold at least one fit.")
     with planning_scope():
-        prepared = {name: _prepared(name, fits[name], _own(name, fits, statement, shared)) for name in fits}
+        problems = {name: _laid_out(name, fits[name], _own(name, fits, statement, shared)) for name in fits}
+        if not _side_by_side():
+            return {name: solved(problem) for name, problem in problems.items()}
+        prepared = {name: prepare(problem) for name, problem in problems.items()}
         found: dict[str, Found] = {}
         for names in _groups(prepared):
             found |= _together(names, prepared)
-        return {name: allocated(prepared[name].problem, found[name]) for name in fits}
+        return {name: allocated(problem, found[name]) for name, problem in problems.items()}
+
+
+def _side_by_side() -> bool:
+    """Whether problems are worth stacking: a CPU is filled by one of them, and then finds its draws in the caches."""
+    return jax.default_backend() != "cpu"
 
 
 def _own(
@@ -62,9 +71,9 @@ def _own(
     return own | ({} if statement is None else statement(name, fits[name]))
 
 
-def _prepared(name: str, fit: Fit, arguments: dict[str, Any]) -> Prepared:
+def _laid_out(name: str, fit: Fit, arguments: dict[str, Any]) -> Problem:
     try:
-        return prepare(lay_out(fit, Statement(**arguments)))
+        return lay_out(fit, Statement(**arguments))
     except MMMError as error:
         raise type(error)(f"The plan of {name!r} cannot be made. {error}") from error
 

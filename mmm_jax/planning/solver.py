@@ -9,7 +9,7 @@ digits. One program serves all problems of one structure.
 import abc
 import math
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -163,19 +163,12 @@ def maximise(
 def maximise_each(
     programs: AbstractProgram, starts: Array, polytopes: Polytope, prices: Array, *, stages: int, first: int = 0
 ) -> Solution:
-    """The same for several programs of one structure at once: every array has the program as first axis.
+    """The same for several programs of one structure at once: every array has the program as first axis."""
 
-    On CPUs one after another, each with all cores: side by side, all would take as many steps as the slowest, and none
-    would find its draws in the caches.
-    """
-    arrays, static = eqx.partition(programs, eqx.is_array)
+    def one(program: AbstractProgram, starts: Array, polytope: Polytope, prices: Array) -> Solution:
+        return _maximised(program, starts, polytope, prices, stages, first)
 
-    def one(of: tuple[Any, Array, Polytope, Array]) -> Solution:
-        program, starts, polytope, prices = of
-        return _maximised(eqx.combine(program, static), starts, polytope, prices, stages, first)
-
-    each = (arrays, starts, polytopes, prices)
-    return jax.lax.map(one, each) if jax.default_backend() == "cpu" else jax.vmap(one)(each)
+    return eqx.filter_vmap(one)(programs, starts, polytopes, prices)
 
 
 def _maximised(

@@ -17,9 +17,10 @@ from mmm_jax.cli.plan_schema import plan_schema
 from mmm_jax.cli.schema import fit_schema
 from mmm_jax.cli.table import read_panel, read_roles, read_table, split_panel
 from mmm_jax.cli.validation import read_config
-from mmm_jax.model.components import ADSTOCKS, SATURATIONS, TRENDS
+from mmm_jax.model.components import ADSTOCKS, SATURATIONS
 from mmm_jax.model.likelihoods import LIKELIHOODS
 from mmm_jax.model.priors import FAMILIES, prior_to_dict
+from mmm_jax.model.trends import TRENDS
 
 GOOD = """\
 data:

@@ -89,7 +89,7 @@ def test_float32_stays_close_to_the_oracle(case_study, case_study_spec, points):
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("likelihood", [mj.Normal(), mj.TruncatedNormal(), mj.StudentT(), mj.LogNormal()])
-@pytest.mark.parametrize("trend", [None, mj.LinearTrend(), mj.PiecewiseTrend(3)])
+@pytest.mark.parametrize("trend", [None, mj.LinearTrend(), mj.PiecewiseTrend(3), mj.KnotTrend(4)])
 def test_numpyro_model_has_the_same_density(likelihood, trend):
     panel = mj.synthetic.make_market(weeks=60).panel
     spec = mj.ModelSpec(likelihood=likelihood, trend=trend, yearly_seasonality=1)

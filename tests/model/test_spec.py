@@ -37,7 +37,7 @@ def _adstock(kind):
 @pytest.mark.smoke
 @pytest.mark.parametrize(("adstock", "saturation"), list(itertools.product(ADSTOCKS, SATURATIONS)))
 def test_every_choice_survives_json(adstock, saturation):
-    for likelihood, trend in itertools.product(LIKELIHOODS, (None, mj.LinearTrend(), mj.PiecewiseTrend(7))):
+    for likelihood, trend in itertools.product(LIKELIHOODS, (None, mj.LinearTrend(), mj.PiecewiseTrend(7), mj.KnotTrend(4))):
         spec = mj.ModelSpec(
             adstock=_adstock(adstock),
             saturation=saturation(),

@@ -123,7 +123,7 @@ def test_never_worse_than_scipy(seed):
 @pytest.mark.parametrize("seed", ALL)
 def test_never_worse_than_scipy_from_twenty_starts(seed, request):
     if request.config.getoption("-m") != "slow":
-        pytest.skip("a quarter of an hour of SciPy's time; run it with `pytest -m slow`")
+        pytest.skip("minutes of SciPy's time; run it with `pytest -m slow`")
     check_never_worse(seed, starts=20)
 
 

@@ -9,6 +9,7 @@ from planning.made import made_fit
 
 import mmm_jax as mj
 from mmm_jax.errors import InfeasibleError, PlanError
+from mmm_jax.planning import batch
 from mmm_jax.planning.solver import Outcome
 
 DATES, DRAWS = 6, 40
@@ -296,7 +297,10 @@ def test_plans_beyond_what_was_observed_are_flagged_and_refused_on_request():
     assert not plan_of(total=3.0, extrapolate=False).extrapolation["beyond"].any()
 
 
-def test_a_batch_gives_every_fit_its_own_plan():
+@pytest.mark.parametrize("together", [False, True])
+def test_a_batch_gives_every_fit_its_own_plan(monkeypatch, together):
+    """One by one, as on CPUs, and side by side, as on accelerators."""
+    monkeypatch.setattr(batch, "_side_by_side", lambda: together)
     fits = {name: market(seed) for seed, name in enumerate("abc")}
     totals = {"a": 5.0, "b": 18.0, "c": 40.0}
     plans = mj.optimize_budget_batch(fits, horizon=DATES, total=totals)
