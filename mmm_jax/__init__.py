@@ -49,6 +49,7 @@ from mmm_jax.planning.allocation import Allocation, Comparison
 from mmm_jax.planning.batch import optimize_budget_batch
 from mmm_jax.planning.certificate import Certificate
 from mmm_jax.planning.constraints import Box, Group, Ratio, SameAcrossGeos, Step, Total
+from mmm_jax.planning.curves import plan_curves
 from mmm_jax.planning.frontier import Frontier, budget_frontier, goal_seek
 from mmm_jax.planning.objectives import (
     CVaR,

@@ -1,6 +1,7 @@
 """Spend that a plan is held against, over its dates: the reference, scenarios, and what is usual."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def usual_spend(config: Config, fit: Fit) -> np.ndarray:
     """Mean spend per period in the training rows, currency by channel."""
     prices = read_prices(config)
     units = zip(fit.panel.channels, fit.panel.spend.mean(axis=1), strict=True)
-    return np.array([_cost(prices[name], mean) if name in prices else mean for name, mean in units])
+    return np.array([_at_mean_cost(prices[name], mean) if name in prices else mean for name, mean in units])
 
 
 def read_prices(config: Config) -> dict[str, Price]:
@@ -67,13 +68,8 @@ def whole_total(config: Config, periods: int) -> float | None:
     return None if total is None else float(total) * horizon_factor(config, periods)
 
 
-def _cost(price: Price, units: float) -> float:
-    """Currency for these units in a period of mean cost; inverse of `Price.units`."""
-    mean = float(np.mean(price.cost))
-    if price.rise == 0 or price.base is None:
-        return mean * units
-    power = 1 + price.rise
-    return mean * price.base / power * float(np.expm1(power * np.log1p(units / price.base)))
+def _at_mean_cost(price: Price, units: float) -> float:
+    return float(replace(price, cost=float(np.mean(price.cost))).spend(np.asarray(units)))
 
 
 def _over_dates(config: Config, amounts: Mapping[str, Any], fit: Fit, dates: np.ndarray) -> xr.DataArray:

@@ -28,6 +28,8 @@ class Price:
         array([5.])
         >>> Price(cost=2.0, rise=1.0, base=5.0).units(np.array([15.0])).round(3)
         array([5.])
+        >>> Price(cost=2.0, rise=1.0, base=5.0).spend(np.array([5.0]))
+        array([15.])
     """
 
     cost: float | Sequence[float] | np.ndarray
@@ -50,6 +52,14 @@ class Price:
             return bought
         power = 1 + self.rise
         return self.base * np.expm1(np.log1p(power * bought / self.base) / power)
+
+    def spend(self, units: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """What the units of a period cost, in currency; the inverse of `units`."""
+        bought = np.asarray(units, float)
+        if self.rise != 0 and self.base is not None:
+            power = 1 + self.rise
+            bought = self.base / power * np.expm1(power * np.log1p(bought / self.base))
+        return np.asarray(self.cost, float) * bought
 
 
 class Rates(NamedTuple):

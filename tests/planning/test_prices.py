@@ -34,6 +34,14 @@ def test_the_last_unit_costs_what_is_said(spend, cost, rise, base):
     assert 2 * near * spend / (high - low) == pytest.approx(cost * (1 + units / base) ** rise, rel=1e-5)
 
 
+@given(st.floats(0.0, 1e3), positive, st.floats(0.0, 3.0), positive)
+def test_spend_is_the_cost_of_the_units(units, cost, rise, base):
+    price = Price(cost, rise, base)
+    spend = price.spend(np.array([units]))
+    assert spend[0] == pytest.approx(cost_of(units, cost, rise, base), rel=1e-7, abs=1e-7)
+    np.testing.assert_allclose(price.units(spend), units, rtol=1e-9, atol=1e-12)
+
+
 @given(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), positive)
 def test_a_constant_price_divides(spend, cost):
     np.testing.assert_allclose(Price(cost).units(np.array(spend)), np.array(spend) / cost, rtol=1e-14)
