@@ -8,7 +8,14 @@ input before the package's own errors do.
 import jaxtyping
 
 jaxtyping.install_import_hook(
-    ["mmm_jax.kernels", "mmm_jax.model.components", "mmm_jax.model.likelihoods", "mmm_jax.model.mmm"], "beartype.beartype"
+    [
+        "mmm_jax.kernels",
+        "mmm_jax.model.components",
+        "mmm_jax.model.likelihoods",
+        "mmm_jax.model.mmm",
+        "mmm_jax.model.trends",
+    ],
+    "beartype.beartype",
 )
 
 import gc  # noqa: E402

@@ -129,7 +129,8 @@ def _has_total(planned: Planned) -> bool:
 def _starts(certificate: Certificate) -> str:
     starts, spread = len(certificate.start_values), certificate.start_spread
     if certificate.concave:
-        return "no other plan is better, the problem is concave"
+        best = "no other plan is better" if certificate.smoothing_gap == 0 else "but for smoothing, no other plan is better"
+        return f"{best}, the problem is concave"
     if starts == 1:
         return "the one start that was made ended there"
     same = spread <= LOCAL_OPTIMA

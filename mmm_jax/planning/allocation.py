@@ -12,6 +12,7 @@ from mmm_jax.errors import PlanError
 from mmm_jax.fitting.labels import interval
 from mmm_jax.planning.certificate import Certificate
 from mmm_jax.planning.extrapolation import extrapolation
+from mmm_jax.planning.objectives import ROUNDING
 from mmm_jax.planning.problem import Problem
 
 Spend = Mapping[str, float] | xr.DataArray
@@ -34,8 +35,8 @@ class Comparison:
 
     @property
     def probability_better(self) -> float:
-        """Posterior probability that the plan brings more than the other."""
-        return float((self.difference > 0).mean())
+        """Posterior probability that the plan brings more than the other, by more than rounding."""
+        return float((self.difference > ROUNDING * np.abs(self.plan_response).max()).mean())
 
     @property
     def relative_gain(self) -> xr.DataArray:

@@ -1,4 +1,4 @@
-"""The verb `optimize_budget_batch`: plans of many fits, those of one structure in one program."""
+"""The verb `optimize_budget_batch`: plans of many fits, those of one structure with the same programs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from mmm_jax.planning.optimize import allocated, solved
 from mmm_jax.planning.problem import Problem, Statement, lay_out
 from mmm_jax.planning.scope import planning_scope
 from mmm_jax.planning.search import Found, Prepared, concluded, exact_values, prepare, search
-from mmm_jax.planning.solver import Solution, maximise_each
+from mmm_jax.planning.solver import TOLERANCE, Solution, maximise_each
 
 TOGETHER_BYTES = 512 * 2**20
 """Memory that the programs of one run may take."""
@@ -109,7 +109,8 @@ def _together(names: list[str], prepared: Mapping[str, Prepared]) -> dict[str, F
     if first.explored is not first.program:
         best = np.array([int(np.argmax(one)) for one in values])
         rows = np.arange(len(every))
-        ends = _run(every, "program", ends.point[rows, best][:, None], ends.prices[rows, best], first=first.last_stages)
+        known = np.where(ends.unmet[rows, best][:, None] <= TOLERANCE, ends.prices[rows, best], 0.0)
+        ends = _run(every, "program", ends.point[rows, best][:, None], known, first=first.last_stages)
     return {
         name: concluded(at, jax.tree.map(lambda leaf, place=place: leaf[place], ends), values[place])
         for place, (name, at) in enumerate(zip(names, every, strict=True))

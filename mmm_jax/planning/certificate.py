@@ -12,6 +12,7 @@ from mmm_jax.planning.feasibility import LinearSystem
 from mmm_jax.planning.problem import Problem
 from mmm_jax.planning.search import Found, reached_by
 from mmm_jax.planning.solver import LEAST_SLOPE, TOLERANCE, Outcome
+from mmm_jax.planning.targets import PlanRequirement
 
 INTERIOR, AT_LOWER, AT_UPPER, LOCKED = "interior", "at lower bound", "at upper bound", "locked"
 
@@ -35,13 +36,15 @@ class Certificate:
             periods is counted as if all its bounds moved.
         marginal_return: of each number that is decided, in units of the objective per currency.
         state: `interior`, `at lower bound`, `at upper bound`, or `locked` where the two are equal, of each number.
-        targets: what every target reached, exactly and in its own unit, by its label.
+        targets: what every target reached, exactly and in its own unit, by its label, over the draws that the plan was
+            found on.
         iterations: of the best run.
         start_values: objective that each start arrived at.
         start_spread: difference between best and worst of these, relative to the best: above about 1e-6 there are
             several local optima, and the best of them was taken.
-        concave: whether the problem is concave, so that no other plan can be better.
-        smoothing_gap: most that smoothing a kinked objective can have cost, in its unit; NaN where no bound is known.
+        concave: whether the problem is concave: then no other plan can be better by more than `smoothing_gap`.
+        smoothing_gap: most that smoothing a kinked objective or target can have cost, in the objective's unit; NaN where no
+            bound is known, as with kinked targets.
     """
 
     outcome: Outcome
@@ -107,7 +110,7 @@ def certify(problem: Problem, found: Found, slopes: Any) -> Certificate:
         shadow_prices=_by_label(system, prices, problem, found),
         marginal_return=problem.decisions.labelled(marginal),
         state=problem.decisions.labelled(_states(system, found.amounts, problem.reference)),
-        targets=_reached(found),
+        targets={name: float(value) for name, (value, _) in zip(problem.target_names, _reached(found), strict=True)},
         iterations=int(found.solution.iterations),
         start_values=found.start_values,
         start_spread=float((values.max() - values.min()) / max(abs(values.max()), np.finfo(float).tiny)),
@@ -190,6 +193,9 @@ def _violation(system: LinearSystem, amounts: np.ndarray, reference: float, unme
 
 def _outcome(problem: Problem, found: Found, residual: float) -> Outcome:
     # The solver's own word does not count: the residual is the certificate's, and targets are measured exactly.
+    # A run that missed the smooth version of a target which is met exactly has not come to its end.
+    if found.missed <= TOLERANCE < found.solution.unmet:
+        return Outcome.ITERATION_LIMIT
     solution = found.solution._replace(residual=np.asarray(residual), unmet=np.asarray(found.missed))
     far = problem.feasible.capped & (found.solution.point >= problem.feasible.polytope.upper)
     outcome = solution.outcome()
@@ -212,22 +218,21 @@ def _by_label(system: LinearSystem, prices: _Prices, problem: Problem, found: Fo
         label = high if price > 0 else low
         if label and price:
             table[label] += float(price)
-    for requirement, price in zip(found.program.requirements, prices.targets, strict=True):
-        table[requirement.label] = -float(price)
+    for name, price, (_, slope) in zip(problem.target_names, prices.targets, _reached(found), strict=True):
+        table[name] = -float(price * slope)
     return table
 
 
-def _reached(found: Found) -> dict[str, float]:
-    if not found.program.requirements:
-        return {}
-    reached = reached_by(found.program, jnp.asarray(found.solution.point))
-    return {target.label: float(value) for target, value in zip(found.program.requirements, reached, strict=True)}
+def _reached(found: Found) -> list[tuple[Any, Any]]:
+    return reached_by(found.program, jnp.asarray(found.solution.point)) if found.program.requirements else []
 
 
 def _smoothing_gap(found: Found) -> float:
     objective, temperatures = found.program.objective, found.program.temperatures
-    if temperatures is None or not objective.kinked:
+    if temperatures is None:
         return 0.0
+    if any(isinstance(one, PlanRequirement) and one.measure.kinked for one in found.program.requirements):
+        return float("nan")
     return float(objective.smoothing_gap(float(temperatures[-1])))
 
 

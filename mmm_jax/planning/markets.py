@@ -18,7 +18,7 @@ from mmm_jax.errors import PlanError
 from mmm_jax.fitting.labels import labelled
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.kernels.numerics import precision_scope
-from mmm_jax.model.components import Params
+from mmm_jax.model.components import AbstractSaturation, Params
 from mmm_jax.model.mmm import MMM
 from mmm_jax.planning.decisions import National
 from mmm_jax.planning.horizon import Horizon, horizon_panel
@@ -97,7 +97,8 @@ class Markets:
         """Whether effects of channels add up and, for any draw, more spend never brings more per unit."""
         if not self.additive:
             return False
-        return all(bool(_concave(model, draws)) for model, draws in zip(self.models.values(), self._every, strict=True))
+        models = self.models.values()
+        return all(bool(_concave(model.saturation, draws)) for model, draws in zip(models, self._every, strict=True))
 
     @property
     def num_draws(self) -> int:
@@ -132,7 +133,8 @@ class Markets:
     def _every(self) -> list[Params]:
         """All draws of every fit, flat, in double precision."""
         flat = [fit.flat_draws() for fit in self.fits.values()]
-        return jax.device_put([{name: values.astype(float) for name, values in one.items()} for one in flat])
+        with precision_scope("float64"):  # They are kept, whoever asks for them first.
+            return jax.device_put([{name: values.astype(float) for name, values in one.items()} for one in flat])
 
     def respond(self, spend: xr.DataArray, rates: Rates, chosen: np.ndarray, num_chains: int) -> xr.Dataset:
         """Response of the chosen draws to any spend over (date, channel) or (date, channel, geo).
@@ -167,8 +169,8 @@ def _taken(draws: list[Params], chosen: Array) -> list[Params]:
 
 
 @eqx.filter_jit
-def _concave(model: MMM, draws: Params) -> Array:
-    return jnp.all(model.saturation.concave(*jax.vmap(model.saturation.arguments)(draws)))
+def _concave(saturation: AbstractSaturation, draws: Params) -> Array:
+    return jnp.all(saturation.concave(*jax.vmap(saturation.arguments)(draws)))
 
 
 def _checked(fits: Fits) -> dict[str, Fit]:

@@ -19,6 +19,9 @@ from mmm_jax.kernels.numerics import safe_divide
 
 _HALVINGS = 60
 
+ROUNDING = 1e-9
+"""Gain, relative to the largest response of a draw, that counts as none: the same plan computed in another way."""
+
 
 class AbstractObjective(eqx.Module):
     """A number to maximise, made of the total response of each posterior draw in units of the target.
@@ -185,17 +188,17 @@ class ProbabilityToBeat(AbstractObjective):
         """Share of the draws in which the plan brings more; smoothed, a logistic curve stands for the step."""
         gain = responses - self.responses
         if temperature is None:
-            return self.share(gain)
+            return share_that_gains(responses, gain)
         return jax.nn.sigmoid(gain / temperature).mean()
-
-    @staticmethod
-    def share(gains: Float[Array, " draw"]) -> Float[Array, ""]:
-        """Share of the draws in which something is gained."""
-        return jnp.mean(gains > 0, dtype=gains.dtype)
 
     def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
         """1: it has no unit."""
         return jnp.ones_like(response)
+
+
+def share_that_gains(responses: Float[Array, " draw"], gains: Float[Array, " draw"]) -> Float[Array, ""]:
+    """Share of the draws whose gain is more than rounding."""
+    return jnp.mean(gains > ROUNDING * jnp.max(jnp.abs(responses)), dtype=gains.dtype)
 
 
 class Profit(AbstractObjective):

@@ -25,7 +25,7 @@ from mmm_jax.planning.levels import HorizonWindows, LevelResponse, horizon_windo
 from mmm_jax.planning.markets import Fits, Markets
 from mmm_jax.planning.objectives import AbstractObjective, MeanResponse
 from mmm_jax.planning.prices import Price, Rates
-from mmm_jax.planning.targets import AbstractTarget, PlanRequirement, Requirement
+from mmm_jax.planning.targets import AbstractTarget, PlanRequirement, Requirement, RiskFloor
 
 Locked = Mapping[str, float | Sequence[float] | np.ndarray | xr.DataArray]
 """Given spend by channel: over the horizon, or by date."""
@@ -96,6 +96,15 @@ class Problem:
     def objective(self) -> AbstractObjective:
         """What is maximised, with its numbers as arrays, so that others do not compile anew."""
         return as_arrays(self.statement.objective or MeanResponse())
+
+    @property
+    def target_names(self) -> list[str]:
+        """What the targets are called, each by another name."""
+        names: list[str] = []
+        for target in self.targets:
+            count = sum(name == target.name or name.startswith(f"{target.name} (") for name in names)
+            names.append(f"{target.name} ({count + 1})" if count else target.name)
+        return names
 
     @property
     def reported_chains(self) -> int:
@@ -195,12 +204,13 @@ def restated(problem: Problem, **changes: Any) -> Problem:
 
 
 def _stated(statement: Statement, markets: Markets, decisions: Decisions, rates: Rates) -> Problem:
-    unit_price = np.asarray(rates.per_currency)[:, :, 0] * markets.scales
-    reference = _reference(statement, markets, unit_price)
-    rows = _rows(statement, markets, decisions, unit_price)
+    units_per_currency = np.asarray(rates.per_currency)[:, :, 0] * markets.scales
+    reference = _reference(statement, markets, units_per_currency)
+    rows = _rows(statement, markets, decisions, units_per_currency)
     feasible = feasible_set(linear_system(rows, decisions), reference, lambda number: describe(decisions, number))
     targets = tuple(item for item in statement.constraints if isinstance(item, AbstractTarget))
     draws, reported = _chosen_draws(statement, markets)
+    _check_rivals(statement, markets.num_draws)
     return Problem(statement, markets, decisions, rates, feasible, targets, reference, draws, reported)
 
 
@@ -217,10 +227,10 @@ def as_arrays(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if isinstance(leaf, (int, float, np.ndarray)) else leaf, tree)
 
 
-def _rows(statement: Statement, markets: Markets, decisions: Decisions, unit_price: np.ndarray) -> list[Rows]:
-    """All linear constraints; `unit_price` is in the table's units per currency, (geo, channel), on the first date."""
+def _rows(statement: Statement, markets: Markets, decisions: Decisions, units_per_currency: np.ndarray) -> list[Rows]:
+    """All linear constraints; `units_per_currency` are those of the table, (geo, channel), on the first date."""
     factor = len(markets.dates) if statement.per == "period" else 1.0
-    before = markets.last() / unit_price
+    before = markets.last() / units_per_currency
     linear = [item for item in statement.constraints if isinstance(item, AbstractConstraint)]
     total = statement.total
     if total is not None:
@@ -240,6 +250,17 @@ def _check_ends(statement: Statement, channels: Sequence[str]) -> None:
         raise PlanError(
             "Without a total, the plan would spend without end. Give `total=`, constraints, or the objective Profit."
         )
+
+
+def _check_rivals(statement: Statement, draws: int) -> None:
+    """What objectives hold by draw must be of the fit's draws, or it would be held against the wrong ones."""
+    floors = [item.objective for item in statement.constraints if isinstance(item, RiskFloor)]
+    for leaf in jax.tree.leaves([statement.objective, *floors]):
+        if np.size(leaf) not in (1, draws):
+            raise PlanError(
+                f"An objective holds {np.size(leaf)} responses of another plan, but the fit has {draws} draws: give one "
+                f"response per draw, in the fit's order, or one number. A plan with `split_draws` tells half of them only."
+            )
 
 
 def _locking(channel: str, cells: np.ndarray, decisions: Decisions) -> Rows:
@@ -302,13 +323,13 @@ def _shares(statement: Statement, markets: Markets, by: tuple[str, ...], locked:
     return shares
 
 
-def _reference(statement: Statement, markets: Markets, unit_price: np.ndarray) -> float:
+def _reference(statement: Statement, markets: Markets, units_per_currency: np.ndarray) -> float:
     total, periods = statement.total, len(markets.dates)
     if isinstance(total, Total):
         return float(total.amount) * (periods if total.per == "period" else 1)
     if total is not None:
         return checked_total(total) * (periods if statement.per == "period" else 1)
-    return float((markets.usual() / unit_price).sum()) * periods
+    return float((markets.usual() / units_per_currency).sum()) * periods
 
 
 def _chosen_draws(statement: Statement, markets: Markets) -> tuple[np.ndarray, np.ndarray]:

@@ -36,7 +36,7 @@ def _value(problem: Problem, found: Found) -> Value:
     made = _measured(found.program.objective, _responses(found.program.response, amounts), spend)
     if np.array_equal(problem.draws, problem.reported):
         return Value(name, *made, *made, same_draws=True)
-    told = _responses(problem.response(problem.reported), amounts)
+    told = np.ravel(problem.respond(problem.decisions.spend(found.amounts))["total"].to_numpy())
     objective = problem.over_draws(problem.objective, problem.reported)
     return Value(name, *_measured(objective, told, spend), *made, same_draws=False)
 

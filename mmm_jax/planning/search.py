@@ -22,6 +22,8 @@ EXPLORED = 256
 
 _CORRECTIONS = 6
 """Times that the level of a kinked target is moved, since the solver sees its smooth version."""
+_TO_SPARE = 1e-7
+"""What a kinked target that binds may have to spare, relative to its magnitude."""
 _ROUNDS = 12
 """Of changes to the best plan, where local optima may differ; they end earlier after so many without a better one."""
 _PATIENCE = 3
@@ -40,7 +42,7 @@ class Found:
     """The best plan of a search.
 
     Attributes:
-        program: over all draws that the plan is made from, at its last temperature.
+        program: over all draws that the plan is made from, with the levels of kinked targets as the run saw them.
         solution: the best run.
         amounts: currency by number; on a bound, the bound as it was given.
         missed: most that a target is missed by, exactly and relative to its magnitude.
@@ -123,8 +125,8 @@ def concluded(at: Prepared, ends: Solution, values: np.ndarray) -> Found:
         values: exact objective of every start's end.
     """
     program, best = _corrected(at, _best(ends))
-    missed = float(missed_by(at.program, best.point).max(initial=0.0))
     amounts = _amounts(at.problem, np.asarray(best.point))
+    missed = missed_by(at.program, best.point)
     return Found(program, best, amounts, missed, _values(values, program, best), at.concave)
 
 
@@ -170,7 +172,7 @@ def _finished(at: Prepared, ends: Solution) -> Solution:
     order = _ranked(np.asarray(ends.value), ends)[:_RUNNERS_UP]
     if len(order) > 1:
         order = order[np.argsort(-np.nan_to_num(exact_values(at.program, ends.point[order]), nan=-np.inf))]
-    finalists, prices = order[:_FINALISTS], ends.prices[order[0]]
+    finalists, prices = order[:_FINALISTS], _known_prices(ends.prices[order[0]], ends.unmet[order[0]])
     return _run(at.program, ends.point[finalists], at.polytope, stages=at.stages, first=at.last_stages, prices=prices)
 
 
@@ -258,38 +260,78 @@ def _best(ends: Solution) -> Solution:
 
 
 def _corrected(at: Prepared, best: Solution) -> tuple[PlanProgram, Solution]:
-    """The run in which kinked targets are met exactly, not only in their smooth version: by asking for a little more."""
-    program = at.program
-    if program.temperatures is None or best.unmet > TOLERANCE:
+    """The run in which kinked targets are met exactly, with nothing to spare where they bind.
+
+    The solver sees their smooth version, which asks for more than the exact one, or for less: its level is moved by what is
+    missed or left over. Of the runs, the best one that meets all targets exactly is taken.
+    """
+    program, kinked = at.program, np.array([_is_kinked(requirement) for requirement in at.program.requirements], bool)
+    if not kinked.any():
         return program, best
+    tried = [(program, best)]
     for _ in range(_CORRECTIONS):
-        missed = missed_by(at.program, best.point)
-        if missed.max(initial=0.0) <= TOLERANCE:
+        spare, smooth = _met_exactly(at.program, best.point), _met_smoothly(program, best.point)
+        missed, binds = spare < -TOLERANCE, smooth <= TOLERANCE
+        moved = np.where(kinked & (missed | (binds & (spare > _TO_SPARE))), -spare, 0.0)
+        if not moved.any():
             break
-        program = _raised(program, 1.01 * missed * program.target_scales)
-        ends = _run(program, best.point[None], at.polytope, stages=at.stages, first=at.stages - 1, prices=best.prices)
+        program = _raised(program, np.where(moved > 0, 1.01, 1.0) * moved * np.asarray(program.target_scales))
+        prices = _known_prices(best.prices, best.unmet)
+        ends = _run(program, best.point[None], at.polytope, stages=at.stages, first=at.stages - 1, prices=prices)
         best = jax.tree.map(lambda leaf: leaf[0], ends)
-    return program, best
+        tried.append((program, best))
+    return tried[_ranked_exactly(at.program, [run for _, run in tried])]
 
 
-def missed_by(program: PlanProgram, point: Any) -> np.ndarray:
-    """By how much every target is missed, exactly and relative to its magnitude, (requirement,)."""
+def _is_kinked(requirement: Any) -> bool:
+    return isinstance(requirement, PlanRequirement) and requirement.measure.kinked
+
+
+def _ranked_exactly(program: PlanProgram, runs: list[Solution]) -> int:
+    """The run with the best exact value among those that meet the targets exactly, or that miss them least."""
+    points = np.stack([run.point for run in runs])
+    missed = np.array([missed_by(program, point) for point in points])
+    # A run that has not come to its end at its own level proves nothing, even if its plan is good.
+    arrived = np.array([run.unmet <= TOLERANCE and run.residual <= TOLERANCE for run in runs])
+    values = np.where(np.isfinite(values := exact_values(program, points)), values, -np.inf)
+    return int(np.lexsort((-values, ~arrived, np.where(missed <= TOLERANCE, 0.0, missed)))[0])
+
+
+def _known_prices(prices: Any, unmet: Any) -> Any:
+    """Prices to begin the next run with; those of a run that missed its targets are the penalty and mean nothing."""
+    return np.where(unmet <= TOLERANCE, prices, 0.0)
+
+
+def missed_by(program: PlanProgram, point: Any) -> float:
+    """Most that a target is missed by, exactly and relative to its magnitude."""
+    missed = -_met_exactly(program, point)
+    return float(np.where(np.isfinite(missed), missed, np.inf).max(initial=0.0))
+
+
+def _met_exactly(program: PlanProgram, point: Any) -> np.ndarray:
+    """What every target has to spare, exactly and relative to its magnitude, (requirement,)."""
+    return _met_smoothly(replace(program, temperatures=None, temperature=None), point)
+
+
+def _met_smoothly(program: PlanProgram, point: Any) -> np.ndarray:
+    """The same as the last stage sees it."""
     if not program.requirements:
         return np.zeros(0)
-    return np.maximum(-np.asarray(_met(program, jnp.asarray(point))), 0.0)
+    last = program if program.temperatures is None else program.cooled(jnp.asarray(len(program.temperatures) - 1))
+    return np.asarray(_met(last, jnp.asarray(point)))
 
 
 @eqx.filter_jit
 def _met(program: PlanProgram, point: Any) -> Any:
-    return replace(program, temperature=None).value(point)[1]
+    return program.value(point)[1]
 
 
 @eqx.filter_jit
-def reached_by(program: PlanProgram, point: Any) -> list[Any]:
-    """What every target reached, exactly and in its own unit."""
+def reached_by(program: PlanProgram, point: Any) -> list[tuple[Any, Any]]:
+    """What every target reached, exactly and in its own unit, and how much more of it one more such unit asks for."""
     amounts = program.unit * point
     responses = program.response(amounts)
-    return [requirement.reached(amounts, responses) for requirement in program.requirements]
+    return [(one.reached(amounts, responses), one.bound_slope(amounts, responses)) for one in program.requirements]
 
 
 def _raised(program: PlanProgram, gaps: Any) -> PlanProgram:

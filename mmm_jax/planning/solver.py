@@ -214,7 +214,7 @@ def _climbed(program: AbstractProgram, at: _State, polytope: Polytope) -> _State
     known = jnp.isinf(before.unmet) | (before.unmet <= TOLERANCE)
     fresh = at._replace(
         solution=before._replace(stalled=no, prices=jnp.where(known, before.prices, 0.0)),
-        penalty=jnp.zeros_like(at.penalty),
+        penalty=jnp.where(known, 2.0 * jnp.max(jnp.abs(before.prices), initial=0.0), 0.0),
         reach=jnp.where(known, at.reach, _REACH),
         best=jnp.full_like(at.best, jnp.inf),
         waited=jnp.zeros((), int),

@@ -15,7 +15,14 @@ from mmm_jax.kernels.numerics import safe_divide
 from mmm_jax.planning.constraints import Names, check_amount, in_words, named
 from mmm_jax.planning.decided import DecidedResponse
 from mmm_jax.planning.decisions import Decisions
-from mmm_jax.planning.objectives import AbstractObjective, ProbabilityToBeat, Quantile, smooth_quantile
+from mmm_jax.planning.objectives import (
+    ROUNDING,
+    AbstractObjective,
+    ProbabilityToBeat,
+    Quantile,
+    share_that_gains,
+    smooth_quantile,
+)
 
 
 class AbstractMeasure(AbstractObjective):
@@ -24,6 +31,10 @@ class AbstractMeasure(AbstractObjective):
     @abc.abstractmethod
     def reached(self, responses: Float[Array, " draw"], spend: Float[Array, ""]) -> Float[Array, ""]:
         """That number, exactly."""
+
+    @abc.abstractmethod
+    def bound_slope(self, responses: Float[Array, " draw"], spend: Float[Array, ""]) -> Float[Array, ""]:
+        """How much more of the measure one more unit of that number asks for."""
 
 
 class Surplus(AbstractMeasure):
@@ -42,6 +53,10 @@ class Surplus(AbstractMeasure):
         """The return on the spend, or the mean response."""
         value = self(responses, spend)
         return safe_divide(value, spend) + self.at_least if self.per_spend else value
+
+    def bound_slope(self, responses: Array, spend: Array) -> Float[Array, ""]:
+        """The spend, or 1."""
+        return spend if self.per_spend else jnp.ones_like(spend)
 
 
 class LeastGain(AbstractMeasure):
@@ -63,16 +78,27 @@ class LeastGain(AbstractMeasure):
         gains = responses - self.responses
         count = len(gains)
         if temperature is None:
-            worse = jnp.floor((1 - self.probability) * count + 1e-9).astype(int)
-            least = jnp.sort(gains)[worse]
-            # As much is not more.
-            return jnp.where(least == 0, -1e-6 * jnp.max(jnp.abs(responses)), least)
+            # As much is not more, and differences of the last digits are none.
+            largest = jnp.max(jnp.abs(responses))
+            least = self._exceeded(gains, self.probability)
+            return jnp.where(least > ROUNDING * largest, least, jnp.minimum(least, -1e-6 * largest))
         prob = jnp.maximum(1 - jnp.asarray(self.probability), 0.5 / count)
         return smooth_quantile(gains, prob, temperature)
 
     def reached(self, responses: Array, spend: Array) -> Float[Array, ""]:
         """The probability to bring more."""
-        return ProbabilityToBeat.share(responses - self.responses)
+        return share_that_gains(responses, responses - self.responses)
+
+    def bound_slope(self, responses: Array, spend: Array) -> Float[Array, ""]:
+        """How much less is gained at least with a probability that is larger by one, from one per cent around it."""
+        higher, lower = jnp.minimum(self.probability + 0.01, 1.0), jnp.maximum(self.probability - 0.01, 0.0)
+        gains = responses - self.responses
+        return (self._exceeded(gains, lower) - self._exceeded(gains, higher)) / (higher - lower)
+
+    def _exceeded(self, gains: Array, probability: Array | float) -> Array:
+        """The gain that so many draws exceed or reach."""
+        worse = jnp.floor((1 - probability) * len(gains) + 1e-9).astype(int)
+        return jnp.sort(gains)[jnp.clip(worse, 0, len(gains) - 1)]
 
 
 class PlanRequirement(eqx.Module):
@@ -80,13 +106,18 @@ class PlanRequirement(eqx.Module):
 
     measure: AbstractObjective
     level: Float[Array, ""]
-    label: str = eqx.field(static=True)
 
     def reached(self, amounts: Array, responses: Array) -> Float[Array, ""]:
         """What was asked for, exactly and in its own unit."""
         if isinstance(self.measure, AbstractMeasure):
             return self.measure.reached(responses, amounts.sum())
         return self.measure(responses, amounts.sum(), None)
+
+    def bound_slope(self, amounts: Array, responses: Array) -> Float[Array, ""]:
+        """How much more of the requirement one more unit of what people state asks for."""
+        if isinstance(self.measure, AbstractMeasure):
+            return self.measure.bound_slope(responses, amounts.sum())
+        return jnp.ones_like(amounts.sum())
 
     def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
         """What a violation is relative to, where responses are of this order."""
@@ -106,7 +137,6 @@ class ChannelRequirement(eqx.Module):
     rest: DecidedResponse | None
     chosen: Float[Array, " number"]
     at_least: Float[Array, ""]
-    label: str = eqx.field(static=True)
 
     def __call__(self, amounts: Float[Array, " number"]) -> Float[Array, ""]:
         """In units of the target."""
@@ -122,6 +152,10 @@ class ChannelRequirement(eqx.Module):
         """The return on the chosen spend."""
         return safe_divide(self(amounts), self.chosen @ amounts) + self.at_least
 
+    def bound_slope(self, amounts: Array, responses: Array) -> Float[Array, ""]:
+        """The chosen spend."""
+        return self.chosen @ amounts
+
 
 class MarginalRequirement(eqx.Module):
     """What one per cent more of the chosen spend brings, less `at_least` of it, must not be negative."""
@@ -129,7 +163,6 @@ class MarginalRequirement(eqx.Module):
     response: DecidedResponse
     chosen: Float[Array, " number"]
     at_least: Float[Array, ""]
-    label: str = eqx.field(static=True)
 
     def __call__(self, amounts: Float[Array, " number"]) -> Float[Array, ""]:
         """In units of the target per unit of relative change."""
@@ -145,6 +178,10 @@ class MarginalRequirement(eqx.Module):
         """The marginal return on the chosen spend."""
         return safe_divide(self(amounts), self.chosen @ amounts) + self.at_least
 
+    def bound_slope(self, amounts: Array, responses: Array) -> Float[Array, ""]:
+        """The chosen spend."""
+        return self.chosen @ amounts
+
 
 Requirement = PlanRequirement | ChannelRequirement | MarginalRequirement
 
@@ -159,6 +196,11 @@ class AbstractTarget(abc.ABC):
         Raises:
             PlanError: it names a channel that does not exist.
         """
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Its label, or what it asks for in words."""
 
     @property
     @abc.abstractmethod
@@ -183,6 +225,12 @@ class TargetRoas(AbstractTarget):
         check_amount(self, "at_least", self.at_least, least=0.0)
 
     @property
+    def name(self) -> str:
+        """Its label, or what it asks for."""
+        whose = "spend" if self.channels is None else named(self.channels)
+        return self.label or f"a return on {whose} of at least {in_words(self.at_least)}"
+
+    @property
     def convex(self) -> bool:
         """A concave response less a linear cost is concave."""
         return True
@@ -190,14 +238,12 @@ class TargetRoas(AbstractTarget):
     def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
         """Response less the spend that it must bring."""
         if self.channels is None:
-            label = self.label or f"a return on spend of at least {in_words(self.at_least)}"
-            return PlanRequirement(Surplus(self.at_least), jnp.zeros(()), label)
+            return PlanRequirement(Surplus(self.at_least), jnp.zeros(()))
         cells = decisions.selected(self.channels)
         mask = jnp.asarray(cells.any(axis=(0, 2)).astype(float))
-        label = self.label or f"a return on {named(self.channels)} of at least {in_words(self.at_least)}"
         alone = response.only(mask) if additive else response
         rest = None if additive else response.only(1 - mask)
-        return ChannelRequirement(alone, rest, _numbers(decisions, cells), jnp.asarray(float(self.at_least)), label)
+        return ChannelRequirement(alone, rest, _numbers(decisions, cells), jnp.asarray(float(self.at_least)))
 
 
 @dataclass(frozen=True)
@@ -217,15 +263,19 @@ class TargetMarginalRoas(AbstractTarget):
         check_amount(self, "at_least", self.at_least, least=0.0)
 
     @property
+    def name(self) -> str:
+        """Its label, or what it asks for."""
+        return self.label or f"a marginal return on {named(self.channels)} of at least {in_words(self.at_least)}"
+
+    @property
     def convex(self) -> bool:
         """The slope of a concave response times the spend may bend either way."""
         return False
 
     def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
         """What more of the same brings, less what it must."""
-        label = self.label or f"a marginal return on {named(self.channels)} of at least {in_words(self.at_least)}"
         cells = decisions.selected(self.channels)
-        return MarginalRequirement(response, _numbers(decisions, cells), jnp.asarray(float(self.at_least)), label)
+        return MarginalRequirement(response, _numbers(decisions, cells), jnp.asarray(float(self.at_least)))
 
 
 @dataclass(frozen=True)
@@ -247,6 +297,13 @@ class TargetOutcome(AbstractTarget):
             raise PlanError(f"`probability` of TargetOutcome must lie between 0 and 1, got {self.probability}.")
 
     @property
+    def name(self) -> str:
+        """Its label, or what it asks for."""
+        if self.probability is None:
+            return self.label or f"an expected response of at least {in_words(self.at_least)}"
+        return self.label or f"a response of at least {in_words(self.at_least)} with probability {self.probability:g}"
+
+    @property
     def convex(self) -> bool:
         """Of the mean; not of a quantile."""
         return self.probability is None
@@ -255,13 +312,8 @@ class TargetOutcome(AbstractTarget):
         """The mean or a quantile of the response."""
         level = jnp.asarray(float(self.at_least))
         if self.probability is None:
-            return PlanRequirement(
-                Surplus(0.0, per_spend=False),
-                level,
-                self.label or f"an expected response of at least {in_words(self.at_least)}",
-            )
-        label = self.label or f"a response of at least {in_words(self.at_least)} with probability {self.probability:g}"
-        return PlanRequirement(Quantile(1.0 - self.probability), level, label)
+            return PlanRequirement(Surplus(0.0, per_spend=False), level)
+        return PlanRequirement(Quantile(1.0 - self.probability), level)
 
 
 @dataclass(frozen=True)
@@ -285,16 +337,20 @@ class RiskFloor(AbstractTarget):
             raise PlanError(f"A floor of a probability must lie above 0 and be at most 1, got {self.at_least}.")
 
     @property
+    def name(self) -> str:
+        """Its label, or what it asks for."""
+        return self.label or f"{type(self.objective).__name__} of at least {in_words(self.at_least)}"
+
+    @property
     def convex(self) -> bool:
         """Where the objective is concave."""
         return self.objective.concave
 
     def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
         """The objective's value."""
-        label = self.label or f"{type(self.objective).__name__} of at least {in_words(self.at_least)}"
         if isinstance(self.objective, ProbabilityToBeat):
-            return PlanRequirement(LeastGain(self.objective.responses, self.at_least), jnp.zeros(()), label)
-        return PlanRequirement(self.objective, jnp.asarray(float(self.at_least)), label)
+            return PlanRequirement(LeastGain(self.objective.responses, self.at_least), jnp.zeros(()))
+        return PlanRequirement(self.objective, jnp.asarray(float(self.at_least)))
 
 
 def _numbers(decisions: Decisions, cells: np.ndarray) -> Float[Array, " number"]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from mmm_jax.planning.certificate import INTERIOR
 from mmm_jax.report.effects import by_channel, flat
 from mmm_jax.report.html import Html, tag, together
@@ -158,7 +160,7 @@ def _notes(words: Words, *, adds_up: bool) -> Html:
 
 
 def _feasibility(found: Any) -> str:
-    return f"The largest violation of the total or of a bound, relative to the total, is {_tiny(found.feasibility)}."
+    return f"The largest violation of a limit, relative to the total, or of a target, is {_tiny(found.feasibility)}."
 
 
 def _conditions(found: Any) -> str:
@@ -169,7 +171,7 @@ def _conditions(found: Any) -> str:
 
 
 def _price(found: Any, words: Words) -> tuple[str, str]:
-    if found.shadow_price == 0:
+    if found.shadow_price == 0 and found.optimal:
         return "The total is not what holds the plan back.", "More budget alone would change nothing."
     worth = "This is the shadow price of the total: what raising the budget by one unit is worth, or cutting it costs."
     return f"One more unit of spend would bring {number(found.shadow_price)} {words.target}.", worth
@@ -196,11 +198,11 @@ def _targets(found: Any) -> list[tuple[str, str]]:
 
 def _starts(found: Any) -> tuple[str, str]:
     count = len(found.start_values)
-    if found.concave:
-        return (
-            "No other plan can be better.",
-            "More spend never brings more per unit, in any draw: a plan that meets these conditions is the best of all.",
-        )
+    if found.concave and found.optimal and np.isfinite(found.smoothing_gap):
+        by = f" by more than {number(found.smoothing_gap)}" if found.smoothing_gap else ""
+        text = "More spend never brings more per unit, in any draw: a plan that meets these conditions is the best of all"
+        how = "." if found.smoothing_gap == 0 else ", but for what it costs that quantiles are smoothed to be climbed."
+        return f"No other plan can be better{by}.", f"{text}{how}"
     if count == 1:
         return "One start.", "The search began from one plan only; more starts would show whether there are other optima."
     spread = (

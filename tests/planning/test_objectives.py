@@ -173,7 +173,9 @@ def test_a_plan_never_beats_itself():
     with precision_scope("float32"):
         objective = ProbabilityToBeat(responses)
     assert value(objective, jnp.asarray(responses)) == 0.0
-    assert value(objective, jnp.asarray(responses * (1 + 1e-12))) == 1.0
+    # The same plan computed in another way differs in the last digits.
+    assert value(objective, jnp.asarray(responses * (1 + 1e-12))) == 0.0
+    assert value(objective, jnp.asarray(responses * (1 + 1e-6))) == 1.0
 
 
 def worst_mean(responses, prob):

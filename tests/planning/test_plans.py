@@ -10,6 +10,7 @@ from planning.made import made_fit
 import mmm_jax as mj
 from mmm_jax.errors import InfeasibleError, PlanError
 from mmm_jax.planning import batch
+from mmm_jax.planning.objectives import AbstractObjective
 from mmm_jax.planning.solver import Outcome
 
 DATES, DRAWS = 6, 40
@@ -211,6 +212,80 @@ def test_a_probability_is_a_target_in_its_own_unit():
     assert mean(surest) * (1 - 1e-9) <= mean(plan) < mean(usual)
     beyond = plan_of(constraints=[mj.RiskFloor(mj.ProbabilityToBeat(3 * usual.response), 0.9)])
     assert beyond.certificate.outcome is Outcome.UNMET
+
+
+@pytest.mark.parametrize("probability", [0.3, 0.9])
+def test_no_plan_is_likely_to_beat_the_best_one(probability):
+    """Both the same plan, told in two ways: their differences are rounding."""
+    usual = plan_of()
+    plan = plan_of(constraints=[mj.RiskFloor(mj.ProbabilityToBeat(usual.response), probability)])
+    assert not plan.certificate.optimal or list(plan.certificate.targets.values())[0] >= probability
+    same = plan_of(bounds={name: (float(x), float(x)) for name, x in zip(NAMES, usual.channel_spend.values, strict=True)})
+    assert same.compare(usual.spend).probability_better == 0
+    locked = plan_of(
+        locked=dict(zip(NAMES, map(float, usual.channel_spend), strict=True)),
+        total=None,
+        objective=mj.ProbabilityToBeat(usual.response),
+    )
+    assert locked.value.value == 0
+
+
+def test_a_floor_that_does_not_bind_changes_nothing():
+    """Though its smooth version asks for more: a plan of nearly the same draws is beaten for sure, by little."""
+    usual = plan_of()
+    plan = plan_of(constraints=[mj.RiskFloor(mj.ProbabilityToBeat(0.99 * usual.response.values.ravel()), 0.95)])
+    assert plan.certificate.optimal
+    assert mean(plan) == pytest.approx(mean(usual), rel=1e-6)
+
+
+def test_kinked_targets_that_bind_have_nothing_to_spare():
+    usual, safest = plan_of(), plan_of(objective=mj.CVaR(0.1))
+    least = np.sort(np.ravel(usual.response))[: DRAWS // 10].mean()
+    floor = 0.5 * (least + safest.value.value)
+    plan = plan_of(constraints=[mj.RiskFloor(mj.CVaR(0.1), floor)])
+    assert plan.certificate.optimal
+    assert least < floor
+    assert list(plan.certificate.targets.values())[0] == pytest.approx(floor, rel=1e-6)
+    assert np.isnan(plan.certificate.smoothing_gap)
+
+
+def test_the_price_of_a_target_is_in_its_own_unit():
+    """Against plans with a little more and less of it."""
+    usual = plan_of(total=mj.Total(200.0, at_most=True))
+    level = 1.3 * mean(usual) / usual.total
+
+    def brought(target, **changes):
+        return plan_of(total=mj.Total(200.0, at_most=True), constraints=[target], **changes)
+
+    near = 1e-4 * level
+    plan, low, high = (brought(mj.TargetRoas(level + step, label="return")) for step in (0.0, -near, near))
+    assert plan.certificate.shadow_prices["return"] == pytest.approx((mean(high) - mean(low)) / (2 * near), rel=1e-3)
+
+
+def test_another_level_of_a_target_compiles_nothing():
+    traced = []
+
+    class Counted(AbstractObjective):
+        """The mean, which says when it is traced."""
+
+        def __call__(self, responses, spend, temperature=None):
+            traced.append(None)
+            return responses.mean()
+
+    plan_of(constraints=[mj.RiskFloor(Counted(), 0.1)])
+    first = len(traced)
+    plan_of(constraints=[mj.RiskFloor(Counted(), 0.2)])
+    assert len(traced) == first > 0
+
+
+def test_targets_of_one_name_are_told_apart():
+    usual = plan_of()
+    floors = [mj.RiskFloor(mj.CVaR(prob), 0.1) for prob in (0.1, 0.2)]
+    plan = plan_of(constraints=floors)
+    assert list(plan.certificate.targets) == ["CVaR of at least 0.1", "CVaR of at least 0.1 (2)"]
+    assert set(plan.certificate.targets) <= set(plan.certificate.shadow_prices)
+    with pytest.raises(PlanError, match="holds 20 responses of another plan, but the fit has 40 draws"):
+        plan_of(objective=mj.ProbabilityToBeat(np.ravel(usual.response)[:20]))
 
 
 def test_an_outcome_with_a_probability_holds_exactly_over_the_draws():

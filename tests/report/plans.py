@@ -119,6 +119,7 @@ class RootPlan:
             start_values=(1.0, 1.0),
             start_spread=0.0,
             concave=False,
+            smoothing_gap=0.0,
         )
 
     def compare(self, spend: dict[str, float]) -> mj.Comparison:
