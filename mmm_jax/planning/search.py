@@ -289,12 +289,13 @@ def _is_kinked(requirement: Any) -> bool:
 
 def _ranked_exactly(program: PlanProgram, runs: list[Solution]) -> int:
     """The run with the best exact value among those that meet the targets exactly, or that miss them least."""
-    points = np.stack([run.point for run in runs])
-    missed = np.array([missed_by(program, point) for point in points])
+    missed = np.array([missed_by(program, run.point) for run in runs])
     # A run that has not come to its end at its own level proves nothing, even if its plan is good.
     arrived = np.array([run.unmet <= TOLERANCE and run.residual <= TOLERANCE for run in runs])
-    values = np.where(np.isfinite(values := exact_values(program, points)), values, -np.inf)
-    return int(np.lexsort((-values, ~arrived, np.where(missed <= TOLERANCE, 0.0, missed)))[0])
+    # One by one: another number of points would be another program.
+    values = np.array([exact_values(program, run.point[None])[0] for run in runs])
+    met = np.where(missed <= TOLERANCE, 0.0, missed)
+    return int(np.lexsort((-np.nan_to_num(values, nan=-np.inf), ~arrived, met))[0])
 
 
 def _known_prices(prices: Any, unmet: Any) -> Any:

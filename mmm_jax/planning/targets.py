@@ -19,6 +19,7 @@ from mmm_jax.planning.objectives import (
     ROUNDING,
     AbstractObjective,
     ProbabilityToBeat,
+    Profit,
     Quantile,
     share_that_gains,
     smooth_quantile,
@@ -109,14 +110,16 @@ class PlanRequirement(eqx.Module):
 
     def reached(self, amounts: Array, responses: Array) -> Float[Array, ""]:
         """What was asked for, exactly and in its own unit."""
-        if isinstance(self.measure, AbstractMeasure):
-            return self.measure.reached(responses, amounts.sum())
-        return self.measure(responses, amounts.sum(), None)
+        measure, told = _unwrapped(self.measure, responses, amounts.sum())
+        if isinstance(measure, AbstractMeasure):
+            return measure.reached(told, amounts.sum())
+        return measure(told, amounts.sum(), None)
 
     def bound_slope(self, amounts: Array, responses: Array) -> Float[Array, ""]:
         """How much more of the requirement one more unit of what people state asks for."""
-        if isinstance(self.measure, AbstractMeasure):
-            return self.measure.bound_slope(responses, amounts.sum())
+        measure, told = _unwrapped(self.measure, responses, amounts.sum())
+        if isinstance(measure, AbstractMeasure):
+            return measure.bound_slope(told, amounts.sum())
         return jnp.ones_like(amounts.sum())
 
     def magnitude(self, response: Float[Array, ""]) -> Float[Array, ""]:
@@ -333,7 +336,7 @@ class RiskFloor(AbstractTarget):
         check_amount(self, "at_least", self.at_least, least=-np.inf)
         if not isinstance(self.objective, AbstractObjective):
             raise PlanError(f"`objective` of RiskFloor must be an object such as CVaR(0.1), got {self.objective!r}.")
-        if isinstance(self.objective, ProbabilityToBeat) and not 0 < self.at_least <= 1:
+        if isinstance(_innermost(self.objective), ProbabilityToBeat) and not 0 < self.at_least <= 1:
             raise PlanError(f"A floor of a probability must lie above 0 and be at most 1, got {self.at_least}.")
 
     @property
@@ -348,9 +351,29 @@ class RiskFloor(AbstractTarget):
 
     def requirement(self, response: DecidedResponse, decisions: Decisions, *, additive: bool) -> Requirement:
         """The objective's value."""
-        if isinstance(self.objective, ProbabilityToBeat):
-            return PlanRequirement(LeastGain(self.objective.responses, self.at_least), jnp.zeros(()))
+        if isinstance(_innermost(self.objective), ProbabilityToBeat):
+            return PlanRequirement(_gaining(self.objective, self.at_least), jnp.zeros(()))
         return PlanRequirement(self.objective, jnp.asarray(float(self.at_least)))
+
+
+def _innermost(objective: AbstractObjective) -> AbstractObjective:
+    """What is measured, of the response or of the profit."""
+    return _innermost(objective.of) if isinstance(objective, Profit) else objective
+
+
+def _gaining(objective: AbstractObjective, probability: float) -> AbstractObjective:
+    """The gain that must not be negative for a probability to be reached."""
+    if isinstance(objective, Profit):
+        return Profit(objective.margin, of=_gaining(objective.of, probability))
+    assert isinstance(objective, ProbabilityToBeat)
+    return LeastGain(objective.responses, probability)
+
+
+def _unwrapped(measure: AbstractObjective, responses: Array, spend: Array) -> tuple[AbstractObjective, Array]:
+    """The innermost measure, and what it measures: responses, or profits."""
+    while isinstance(measure, Profit):
+        measure, responses = measure.of, measure.margin * responses - spend
+    return measure, responses
 
 
 def _numbers(decisions: Decisions, cells: np.ndarray) -> Float[Array, " number"]:

@@ -40,9 +40,20 @@ def test_the_smooth_gain_meets_the_exact_one_as_it_cools(float64, probability):
 
 
 @pytest.mark.parametrize("at_least", [0.0, 1.01, -1.0])
-def test_a_floor_of_a_probability_is_one(at_least):
+@pytest.mark.parametrize("objective", [mj.ProbabilityToBeat(RIVAL), mj.Profit(2.0, of=mj.ProbabilityToBeat(RIVAL))])
+def test_a_floor_of_a_probability_is_one(objective, at_least):
     with pytest.raises(PlanError, match="must lie above 0 and be at most 1"):
-        mj.RiskFloor(mj.ProbabilityToBeat(RIVAL), at_least)
+        mj.RiskFloor(objective, at_least)
+
+
+def test_a_probable_profit_is_told_as_a_probability(float64):
+    floor = mj.RiskFloor(mj.Profit(2.0, of=mj.ProbabilityToBeat(5.0)), 0.6)
+    requirement = floor.requirement(None, None, additive=True)
+    responses, amounts = jnp.linspace(0.0, 10.0, 11), jnp.asarray([1.0, 2.0])
+    assert requirement.reached(amounts, responses) == pytest.approx(6 / 11)  # 2 * response - 3 > 5
+    assert requirement.measure(responses, amounts.sum(), None) < 0
+    less = mj.RiskFloor(mj.Profit(2.0, of=mj.ProbabilityToBeat(5.0)), 0.5).requirement(None, None, additive=True)
+    assert less.measure(responses, amounts.sum(), None) == pytest.approx(2.0)
 
 
 def test_magnitudes_are_in_the_unit_of_the_values(float64):
