@@ -101,16 +101,16 @@ def certify(problem: Problem, found: Found, slopes: Any) -> Certificate:
     targets = np.asarray(slopes.jacobian) * np.asarray(found.program.target_scales)[:, None] / unit
     met = np.asarray(slopes.met)
     prices, residual = _prices(system, found.amounts, marginal, targets, met, problem.reference, LEAST_SLOPE * scale)
-    values = np.asarray(found.start_values)
+    values, reached = np.asarray(found.start_values), _reached(found)
     return Certificate(
         outcome=_outcome(problem, found, residual),
         feasibility=_violation(system, found.amounts, problem.reference, found.missed),
         kkt_residual=residual,
         shadow_price=float(sum(prices.rows[system.total], start=0.0)),
-        shadow_prices=_by_label(system, prices, problem, found),
+        shadow_prices=_by_label(system, prices, problem.target_names, reached),
         marginal_return=problem.decisions.labelled(marginal),
         state=problem.decisions.labelled(_states(system, found.amounts, problem.reference)),
-        targets={name: float(value) for name, (value, _) in zip(problem.target_names, _reached(found), strict=True)},
+        targets={name: float(value) for name, (value, _) in zip(problem.target_names, reached, strict=True)},
         iterations=int(found.solution.iterations),
         start_values=found.start_values,
         start_spread=float((values.max() - values.min()) / max(abs(values.max()), np.finfo(float).tiny)),
@@ -209,7 +209,7 @@ def _states(system: LinearSystem, amounts: np.ndarray, reference: float) -> np.n
     return np.where(system.box_upper - system.box_lower <= close, LOCKED, at_bound)
 
 
-def _by_label(system: LinearSystem, prices: _Prices, problem: Problem, found: Found) -> dict[str, float]:
+def _by_label(system: LinearSystem, prices: _Prices, targets: list[str], reached: list[tuple[Any, Any]]) -> dict[str, float]:
     names = [*system.labels, *system.lower_labels, *system.upper_labels]
     table = {label: 0.0 for label in names if label}
     for label, price in zip(system.labels, prices.rows, strict=True):
@@ -218,7 +218,7 @@ def _by_label(system: LinearSystem, prices: _Prices, problem: Problem, found: Fo
         label = high if price > 0 else low
         if label and price:
             table[label] += float(price)
-    for name, price, (_, slope) in zip(problem.target_names, prices.targets, _reached(found), strict=True):
+    for name, price, (_, slope) in zip(targets, prices.targets, reached, strict=True):
         table[name] = -float(price * slope)
     return table
 
