@@ -2,6 +2,8 @@
 
 from mmm_jax.analysis.scores import coverage, crps, mape, nrmse, r2, score_table
 from mmm_jax.data import datasets, synthetic
+from mmm_jax.data.geo_panel import GeoPanel
+from mmm_jax.data.geo_scaling import GeoScales
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import (
@@ -23,6 +25,7 @@ from mmm_jax.fitting.batch_engines import Ray
 from mmm_jax.fitting.compilation import use_compilation_cache
 from mmm_jax.fitting.fit import fit
 from mmm_jax.fitting.fit_batch import Batch, fit_batch
+from mmm_jax.fitting.geo_fit import GeoFit
 from mmm_jax.fitting.labels import interval
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.prior import sample_prior

@@ -1,9 +1,11 @@
 """What every component brought, in units of the target."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mmm_jax.model.components import Params
+from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
 
 Contributions = dict[str, Array]
@@ -35,14 +37,19 @@ def outcome(model: MMM, params: Params, key: Array) -> dict[str, Array]:
     return {"y": model.target_scale * drawn, "mean": model.expectation(mu, params)}
 
 
+def geo_outcome(model: GeoMMM, params: Params, key: Array) -> dict[str, Array]:
+    """`outcome` of every geo, shape (geo, time)."""
+    return model.everywhere(outcome, params, jax.random.split(key, model.windows.shape[0]))
+
+
 def channel_totals(model: MMM, params: Params, rows: Float[Array, " time"]) -> Float[Array, " channel"]:
     """Contribution of each channel summed over the rows whose weight in `rows` is 1."""
     return contributions(model, params)["media"] @ rows
 
 
-def component_totals(model: MMM, params: Params) -> Contributions:
-    """Contribution of each component summed over all rows."""
-    return {name: part.sum(axis=-1) for name, part in contributions(model, params).items()}
+def component_totals(model: MMM, params: Params, rows: Float[Array, " time"]) -> Contributions:
+    """Contribution of each component summed over the rows whose weight in `rows` is 1."""
+    return {name: part @ rows for name, part in contributions(model, params).items()}
 
 
 def _counterfactual(model: MMM, params: Params, parts: Contributions) -> Contributions:

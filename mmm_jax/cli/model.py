@@ -24,7 +24,8 @@ def read_spec(config: Config) -> ModelSpec:
     for key, value in given.items():
         with config.at("model", key, errors=SpecError):
             ModelSpec.from_dict({key: value})
-    known = ModelSpec.from_dict(given).parameter_dims
+    spec = ModelSpec.from_dict(given)
+    known = {**spec.parameter_dims, **spec.pooling_priors()}
     for name, prior in priors.items():
         _check_prior(config, name, prior, known)
     return ModelSpec.from_dict({**given, "priors": priors})

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,48 @@ def parse_dates(column: pd.Series) -> np.ndarray:
         )
     _check_whole_days(parsed, name)
     return parsed.to_numpy().astype("datetime64[D]")
+
+
+def day(value: str | np.datetime64 | None, default: np.datetime64) -> np.datetime64:
+    """A date that a user names, or the default.
+
+    Raises:
+        PanelError: it cannot be read.
+    """
+    try:
+        return default if value is None else np.datetime64(str(value), "D")
+    except ValueError as error:
+        raise PanelError(f"The date {value!r} cannot be read. Write it as 2024-01-31.") from error
+
+
+def geo_names(column: pd.Series) -> np.ndarray:
+    """Names of the geos, row by row, as text.
+
+    Raises:
+        PanelError: a row without a name.
+    """
+    bad = np.flatnonzero(column.isna().to_numpy())
+    if len(bad):
+        raise PanelError(f"{len(bad)} rows have no geo in column {column.name!r}; the first is row {bad[0]}. Name it.")
+    return column.astype(str).to_numpy().astype(object)
+
+
+def heads_of(column: pd.Series, geo: str) -> float:
+    """A geo's population.
+
+    Raises:
+        PanelError: it is not the same positive number in all of the geo's rows.
+    """
+    numbers: Any = pd.to_numeric(column, errors="coerce")
+    found = numbers.to_numpy(float)
+    if not (np.isfinite(found).all() and (found > 0).all()):
+        raise PanelError(f"Geo {geo!r}: the population in column {column.name!r} must be a positive number in every row.")
+    if found.min() != found.max():
+        raise PanelError(
+            f"Geo {geo!r}: the population in column {column.name!r} must be the same in every row, "
+            f"got {found.min():g} and {found.max():g}. Take its mean."
+        )
+    return float(found[0])
 
 
 def check_unique_dates(dates: np.ndarray) -> None:

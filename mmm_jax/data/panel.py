@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ import pandas as pd
 from mmm_jax.data import checks
 from mmm_jax.data.calendar import Frequency, day_of_year, infer_frequency
 from mmm_jax.errors import PanelError
+
+if TYPE_CHECKING:
+    from mmm_jax.data.geo_panel import GeoPanel
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +26,13 @@ class Panel:
         dates: `datetime64[D]`, shape (time,), regular and increasing.
         spend: shape (channel, time), in currency per period, at least 0.
         controls: shape (control, time), in the units of the table.
-        target: shape (time,), in its own units; `None` where the outcome is not known yet.
+        target: shape (time,), in its own units, NaN in rows that are not there; `None` where the outcome is not known yet.
         channels: names of the channels.
         control_names: names of the controls.
         target_name: name of the target.
         frequency: step between the dates.
+        observed: whether a row counts in the likelihood, shape (time,); `None` if all do. A row that does not, because it is
+            held out or is not there, still has its place in the calendar.
     """
 
     dates: np.ndarray
@@ -38,11 +43,40 @@ class Panel:
     control_names: tuple[str, ...]
     target_name: str
     frequency: Frequency
+    observed: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for array in (self.dates, self.spend, self.controls, self.target):
+        for array in (self.dates, self.spend, self.controls, self.target, self.observed):
             if array is not None:
                 array.setflags(write=False)
+
+    @overload
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        date: str,
+        target: str | None,
+        channels: Sequence[str],
+        controls: Sequence[str] = ...,
+        geo: None = ...,
+        vary: bool = ...,
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        date: str,
+        target: str | None,
+        channels: Sequence[str],
+        controls: Sequence[str] = ...,
+        geo: str,
+        population: str | None = ...,
+    ) -> "GeoPanel": ...
 
     @classmethod
     def from_frame(
@@ -53,8 +87,11 @@ class Panel:
         target: str | None,
         channels: Sequence[str],
         controls: Sequence[str] = (),
-    ) -> Self:
-        """Panel from a table with one row per period; rows may come in any order.
+        geo: str | None = None,
+        population: str | None = None,
+        vary: bool = True,
+    ) -> "Self | GeoPanel":
+        """Panel from a table with one row per period, or per geo and period; rows may come in any order.
 
         Args:
             frame: the table. It is not changed.
@@ -63,6 +100,9 @@ class Panel:
                 channels may be constant or zero.
             channels: columns of spend, in currency per period.
             controls: columns of control variables.
+            geo: column of the geos' names, for a table of several markets: the panel is then a `GeoPanel`.
+            population: column of every geo's heads.
+            vary: refuse targets and channels that are the same in every row.
 
         Raises:
             PanelError: a rule of `mmm_jax.data.checks` is broken; the message names column, date and value.
@@ -72,6 +112,11 @@ class Panel:
             >>> Panel.from_frame(frame, date="week", target="sales", channels=["tv"]).frequency.value
             'weekly'
         """
+        if geo is not None:
+            from mmm_jax.data.geo_panel import GeoPanel
+
+            columns = {"date": date, "target": target, "channels": channels, "controls": controls}
+            return GeoPanel.from_frame(frame, **columns, geo=geo, population=population)
         checks.check_is_table(frame)
         channels, controls = checks.column_names(channels, "channels"), checks.column_names(controls, "controls")
         checks.check_roles(date, target, channels, controls)
@@ -91,7 +136,7 @@ class Panel:
             checks.check_spend_not_negative(row, dates, channel)
         outcome = None if target is None else numbers(target)
         frequency = infer_frequency(dates)
-        if outcome is not None:
+        if outcome is not None and vary:
             checks.check_target_varies(outcome, dates, str(target))
             for channel, row in zip(channels, spend, strict=True):
                 checks.check_channel_varies(row, dates, channel)
@@ -124,10 +169,39 @@ class Panel:
 
     def take(self, rows: slice) -> Self:
         """The panel of a run of rows. They are not checked again: a channel may be silent in a short window."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("dates", "spend", "controls", "target"):
-            values[name] = None if values[name] is None else values[name][..., rows]
-        return type(self)(**values)
+        arrays = {name: getattr(self, name) for name in ("dates", "spend", "controls", "target", "observed")}
+        return replace(self, **{name: None if values is None else values[..., rows] for name, values in arrays.items()})
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Whether a row counts in the likelihood, shape (time,)."""
+        return np.ones(len(self), bool) if self.observed is None else self.observed
+
+    @property
+    def present(self) -> np.ndarray:
+        """Whether a row is there: held out or not, its outcome is known, shape (time,)."""
+        return np.ones(len(self), bool) if self.target is None else np.isfinite(self.target)
+
+    def hold_out(self, start: str | None = None, end: str | None = None) -> Self:
+        """The panel whose rows from `start` to `end`, both included, do not count in the likelihood.
+
+        Their spend still works on the rows around them, and their outcome stays for scores to be compared with.
+
+        Args:
+            start: first date held out; the first row by default.
+            end: last date held out; the last row by default.
+
+        Raises:
+            PanelError: no row lies between the two, or none would be left.
+        """
+        first, last = (checks.day(value, known) for value, known in ((start, self.dates[0]), (end, self.dates[-1])))
+        held = (self.dates >= first) & (self.dates <= last)
+        if not held.any():
+            raise PanelError(f"No row lies between {first} and {last}; there are {self.dates[0]} to {self.dates[-1]}.")
+        counted = self.counted & ~held
+        if not counted.any():
+            raise PanelError(f"Holding out {first} to {last} leaves no row to fit.")
+        return replace(self, observed=counted)
 
     def split(self, last_training_date: str | np.datetime64) -> tuple[Self, Self]:
         """Training panel up to and including the date, and the panel of all rows after it.
@@ -148,10 +222,15 @@ class Panel:
 
     def with_spend(self, spend: np.ndarray) -> Self:
         """The same panel with other spend, shape (channel, time)."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
         if np.shape(spend) != self.spend.shape:
             raise PanelError(f"Spend must have the shape {self.spend.shape} (channel, time), got {np.shape(spend)}.")
-        return type(self)(**{**values, "spend": np.array(spend, float)})
+        return replace(self, spend=np.array(spend, float))
+
+    def with_target(self, target: np.ndarray | None) -> Self:
+        """The same panel with another outcome, shape (time,), in the rows that are there, or with none."""
+        if target is None or self.target is None:
+            return replace(self, target=target)
+        return replace(self, target=np.where(self.present, target, np.nan))
 
     def to_frame(self) -> pd.DataFrame:
         """The panel as a table again, with the dates as index."""
@@ -185,7 +264,9 @@ class Panel:
     def fingerprint(self) -> str:
         """SHA-256 of names and values: equal panels have equal fingerprints."""
         digest = hashlib.sha256(repr((self.channels, self.control_names, self.target_name, self.frequency.value)).encode())
-        for array in (self.dates.astype("int64"), self.spend, self.controls, self.target):
+        # A panel whose rows all count has the fingerprint that it had before there were others.
+        masks = [] if self.counted.all() else [self.counted]
+        for array in (self.dates.astype("int64"), self.spend, self.controls, self.target, *masks):
             digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 

@@ -33,15 +33,14 @@ class Scales:
         Raises:
             PanelError: a scale is 0; names the channel or the target.
         """
-        if panel.target is None:
-            raise PanelError("A panel without a target has no target scale. Give `target=` to `Panel.from_frame`.")
+        outcome = counted_target(panel)
         channel = panel.spend.max(axis=1)
         for name, scale in zip(panel.channels, channel, strict=True):
             if scale == 0:
                 raise PanelError(
                     f"Channel {name!r} has no spend in the training rows, so that it has no scale. Leave it out."
                 )
-        target = float(np.abs(panel.target).max())
+        target = float(np.abs(outcome).max())
         if target == 0:
             raise PanelError(f"Target {panel.target_name!r} is 0 in all training rows, so that it has no scale.")
         count = len(panel.control_names)
@@ -86,3 +85,14 @@ class Scales:
             raise PanelError("All scales must be positive and finite.")
         if not np.isfinite(self.control_location).all():
             raise PanelError("All locations of the controls must be finite.")
+
+
+def counted_target(panel: Panel) -> np.ndarray:
+    """The target in the rows that count.
+
+    Raises:
+        PanelError: the panel has no target.
+    """
+    if panel.target is None:
+        raise PanelError("A panel without a target has no target scale. Give `target=` to `Panel.from_frame`.")
+    return panel.target[panel.counted]

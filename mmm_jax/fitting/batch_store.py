@@ -18,6 +18,7 @@ import zarr
 
 from mmm_jax.errors import StoreError
 from mmm_jax.fitting import store
+from mmm_jax.fitting.geo_fit import GeoFit, fit_of
 from mmm_jax.fitting.jobs import Outcome, Request
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.inference.approximation_diagnostics import diagnostics_from_dict
@@ -124,7 +125,7 @@ class BatchStore:
             ) from error
         self.entries[outcome.name] = entry
 
-    def load(self, name: str) -> Fit:
+    def load(self, name: str) -> Fit | GeoFit:
         """Read one fit.
 
         Raises:
@@ -201,13 +202,13 @@ def _take(lock: Any, path: Path) -> None:
         raise StoreError(f"Another process is writing to the store {path}. Wait for it, or choose another store.") from error
 
 
-def _write_fit(fit: Fit, place: Path) -> None:
+def _write_fit(fit: Fit | GeoFit, place: Path) -> None:
     """One Zarr group with few arrays: a thousand fits are written in seconds."""
     fresh = place.with_name(f".{uuid.uuid4().hex}")
     group = zarr.open_group(fresh, mode="w", zarr_format=2)
     draws = {name: values.reshape(*values.shape[:2], -1) for name, values in fit.draws.items()}
     stats, panel = fit.sample_stats, fit.panel
-    rows = np.concatenate([panel.spend, panel.controls, np.asarray(panel.target)[None]])
+    rows = store.panel_rows(panel)
     arrays = {
         "draws": np.concatenate(list(draws.values()), axis=2),
         "stats": np.stack([np.asarray(values, np.float64) for values in stats.values()], axis=2),
@@ -228,7 +229,7 @@ def _write_fit(fit: Fit, place: Path) -> None:
     fresh.rename(place)
 
 
-def _read_fit(place: Path) -> Fit:
+def _read_fit(place: Path) -> Fit | GeoFit:
     group: Any = zarr.open_group(place, mode="r")
     attributes = dict(group.attrs)
     joined, start, draws = group["draws"][:], 0, {}
@@ -238,13 +239,15 @@ def _read_fit(place: Path) -> Fit:
         start = stop
     stats = {name: group["stats"][:][:, :, k].astype(dtype) for k, (name, dtype) in enumerate(attributes["stats"].items())}
     dates = group["dates"][:].astype("datetime64[D]")
-    panel = store.panel_from(attributes, dates, group["panel"][:])
-    return Fit(
-        spec=store.spec_from(attributes),
-        panel=panel,
-        scales=store.scales_from(attributes),
-        draws=draws,
-        sample_stats=stats,
-        diagnostics=diagnostics_from_dict(json.loads(attributes["diagnostics"])),
-        precision=attributes["precision"],
+    rows, count = group["panel"][:], len(json.loads(attributes["channels"])) + len(json.loads(attributes["controls"])) + 1
+    # Stores of before rows could be held out lack the last one.
+    rows = rows if len(rows) > count else np.concatenate([rows, np.ones_like(rows[:1])])
+    return fit_of(
+        store.spec_from(attributes),
+        store.panel_from(attributes, dates, rows),
+        store.scales_from(attributes),
+        draws,
+        stats,
+        diagnostics_from_dict(json.loads(attributes["diagnostics"])),
+        attributes["precision"],
     )

@@ -2,7 +2,9 @@
 
 The data pin down the mean over time of all that brings sales, much more sharply than the intercept and the media effects
 that it is made of. In coordinates of those, the posterior is a thin bent sheet, through which a sampler takes small steps.
-So the flat vector holds that mean, the level, in the intercept's place: a shear, whose Jacobian is 1.
+So the flat vector holds that mean, the level, in the intercept's place: a shear, whose Jacobian is 1. Of a partially
+pooled intercept, it holds the level of every geo in the place of the geo's deviation: however much geos turn out to
+differ, their levels stay where they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,46 +15,69 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales
+from mmm_jax.data.geo_panel import AnyPanel
+from mmm_jax.data.geo_scaling import AnyScales
 from mmm_jax.inference.transforms import AbstractChart, charts_of, constrain, split, standardized
-from mmm_jax.model.build import build_model
+from mmm_jax.model.build import build_any_model
 from mmm_jax.model.components import Params
+from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
 from mmm_jax.model.padding import active_coordinates, bucket_of
 from mmm_jax.model.spec import ModelSpec
+
+_POOLED = "intercept_eps"
 
 
 class Target(NamedTuple):
     """What a density is evaluated with; a pytree.
 
     Attributes:
-        model: the model with its data.
+        model: the model with its data, of one market or of many.
         charts: by parameter name.
-        leveling: how much the intercept's coordinate falls per unit of media effect in every row, shape (time,).
+        leveling: how much the intercept's coordinate falls per unit of media effect in every row, in the rows' shape.
     """
 
-    model: MMM
+    model: MMM | GeoMMM
     charts: dict[str, AbstractChart]
-    leveling: Float[Array, " time"]
+    leveling: Float[Array, "*rows"]
 
 
-def target_of(model: MMM) -> Target:
+class Prepared(NamedTuple):
+    """A target with what the engine must know of its flat vector, see `lanes.sample_many`; both shape (flat,)."""
+
+    target: Target
+    active: np.ndarray
+    searched: np.ndarray
+
+
+def target_of(model: MMM | GeoMMM) -> Target:
     """The model with the charts that standardise its priors."""
     charts = charts_of(model.priors)
-    return Target(model, charts, _leveling(model, charts["intercept"]))
+    return Target(model, charts, _leveling(model, charts))
 
 
-def padded_target(spec: ModelSpec, panel: Panel, scales: Scales) -> tuple[Target, np.ndarray]:
-    """The target of a panel padded to its bucket, and which coordinates of the flat vector are real.
+def padded_target(spec: ModelSpec, panel: AnyPanel, scales: AnyScales) -> Prepared:
+    """The target of a panel padded to its bucket, and which coordinates of the flat vector are real and searched.
 
     Raises:
         PanelError: the panel has no target, is shorter than the adstock window, or leaves the likelihood's support.
         SpecError: a prior's shape does not fit.
     """
-    target = target_of(build_model(spec, panel, scales, sizes=bucket_of(panel)))
+    target = target_of(build_any_model(spec, panel, scales, sizes=bucket_of(panel)))
     shapes = {name: chart.shape for name, chart in target.charts.items()}
-    return target, active_coordinates(spec, shapes, panel)
+    active = active_coordinates(spec, shapes, panel)
+    return Prepared(target, active, active * (1.0 - _spreads(target)))
+
+
+def _spreads(target: Target) -> np.ndarray:
+    """1 for the scales of partially pooled parameters.
+
+    Where all geos agree and the scale is 0, the joint density has a peak, infinitely high and of no volume: the mode is
+    searched with scales held at their prior's median.
+    """
+    pooled = {f"{part.name}_eta" for part in target.model.pooling} if isinstance(target.model, GeoMMM) else set()
+    found = [np.full(chart.shape, float(name in pooled)).ravel() for name, chart in sorted(target.charts.items())]
+    return np.concatenate(found)
 
 
 def flat_log_density(flat: Float[Array, " flat"], target: Target) -> Float[Array, ""]:
@@ -69,29 +94,50 @@ def constrained(flat: Float[Array, " flat"], target: Target) -> Params:
 
 def _placed(
     flat: Float[Array, " flat"], target: Target, rule: Callable[[Mapping[str, Array]], tuple[Params, Array]]
-) -> tuple[Params, Float[Array, " time"], Float[Array, ""]]:
+) -> tuple[Params, Float[Array, "*rows"], Float[Array, ""]]:
     """Parameters, their summed media effects, and the sum of what the rule adds up."""
     z = split(flat, target.charts)
-    level = z.pop("intercept")
+    name = _POOLED if _POOLED in z else "intercept"
+    level = z.pop(name)
     params, added = rule(z)
     media = target.model.media_total(params)
-    intercept, more = rule({"intercept": level - target.leveling @ media})
+    # Rows of all that share the level: of one geo, or of all geos if they have one intercept.
+    rest = level - jnp.sum(target.leveling * media, axis=tuple(range(level.ndim, media.ndim)))
+    if name == _POOLED:
+        rest, log_stretch = _deviation(rest, params, target)
+        added += log_stretch
+    intercept, more = rule({name: rest})
     return params | intercept, media, added + more
 
 
-def _leveling(model: MMM, intercept: AbstractChart) -> Float[Array, " time"]:
-    """The mean over the observed rows, in the intercept's own coordinate, times the data's share in what is known of it.
+def _deviation(rest: Float[Array, " geo"], params: Params, target: Target) -> tuple[Array, Array]:
+    """The coordinate of a geo's deviation given its intercept, and the logarithm of the volume of a unit of these.
+
+    A padded geo's coordinate stays as it is: it must not depend on anything.
+    """
+    spread, real = params["intercept_eta"], target.leveling.any(axis=1)
+    deviation = jnp.where(real, (rest - params["intercept"]) / spread, rest)
+    return deviation, -jnp.log(spread) * real.sum()
+
+
+def _leveling(model: MMM | GeoMMM, charts: Mapping[str, AbstractChart]) -> Float[Array, "*rows"]:
+    """The mean over the observed rows, in the level's coordinate, times the data's share in what is known of it.
 
     Where rows are few and noisy, the prior pins the intercept down, and not the data the level. Between the two, the share
     of the data's precision in both is that of the exact answer for a linear model; the target's whole variance stands for
     the noise, which is not known yet.
     """
-    target = jnp.zeros(model.windows.shape[-1]) if model.target is None else jnp.asarray(model.target)
-    outcome = target if model.likelihood.additive else jnp.log(target)
-    observed = jnp.ones_like(target) if model.observed is None else model.observed
-    rows = observed.sum()
-    variance = (observed * (outcome - observed @ outcome / rows) ** 2).sum() / rows
-    slope = jnp.exp(intercept(jnp.zeros(()))[1])
+    one = model.markets if isinstance(model, GeoMMM) else model
+    target = jnp.zeros(one.windows.shape[:-3] + one.windows.shape[-1:]) if one.target is None else jnp.asarray(one.target)
+    outcome = target if one.likelihood.additive else jnp.log(target)
+    observed = jnp.ones_like(target) if one.observed is None else one.observed
+    level = charts.get(_POOLED, charts["intercept"])
+    along = tuple(range(len(level.shape), target.ndim))
+    rows = jnp.maximum(observed.sum(along, keepdims=True), 1.0)
+    mean = (observed * outcome).sum(along, keepdims=True) / rows
+    variance = (observed * (outcome - mean) ** 2).sum(along, keepdims=True) / rows
+    slope = 1.0 if _POOLED in charts else jnp.exp(level(jnp.zeros(level.shape))[1])
+    slope = jnp.reshape(slope, jnp.shape(slope) + (1,) * len(along))
     return observed / rows / slope / (1.0 + variance / (rows * slope**2))
 
 
@@ -106,7 +152,7 @@ def padding_log_density(target: Target, active: np.ndarray) -> float:
 
 
 @jax.jit
-def _padding_log_density(model: MMM, charts: Mapping[str, AbstractChart], active: Array) -> Array:
+def _padding_log_density(model: MMM | GeoMMM, charts: Mapping[str, AbstractChart], active: Array) -> Array:
     priors, densities = model.priors, []
     for name in sorted(charts):
         params, log_derivative = charts[name](jnp.zeros(charts[name].shape))

@@ -3,13 +3,14 @@
 import jax
 import numpy as np
 
-from mmm_jax.data.panel import Panel
+from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.fitting.density import Target, constrained
 from mmm_jax.model.padding import real_entries
+from mmm_jax.model.pooling import parameter_dims
 from mmm_jax.model.spec import ModelSpec
 
 
-def constrained_draws(positions: np.ndarray, target: Target, spec: ModelSpec, panel: Panel) -> dict[str, np.ndarray]:
+def constrained_draws(positions: np.ndarray, target: Target, spec: ModelSpec, panel: AnyPanel) -> dict[str, np.ndarray]:
     """Constrained draws by name, without padding, in the order in which people read the parameters.
 
     Args:
@@ -19,7 +20,7 @@ def constrained_draws(positions: np.ndarray, target: Target, spec: ModelSpec, pa
         panel: what was fitted.
     """
     found = _constrained(positions, target)
-    return {name: np.asarray(found[name])[:, :, *real_entries(spec, name, panel)] for name in spec.parameter_dims}
+    return {name: np.asarray(found[name])[:, :, *real_entries(spec, name, panel)] for name in parameter_dims(spec, panel)}
 
 
 @jax.jit

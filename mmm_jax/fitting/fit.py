@@ -1,16 +1,20 @@
 """The verb `fit`: from a panel and a spec to draws that say whether they can be trusted."""
 
 import time
+from typing import overload
 
 import jax
 import jax.numpy as jnp
 
+from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
+from mmm_jax.data.geo_scaling import AnyScales, GeoScales, scales_of
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import MMMError, PanelError
 from mmm_jax.fitting.density import Target, flat_log_density, padded_target, padding_log_density, target_of
 from mmm_jax.fitting.draws import constrained_draws
 from mmm_jax.fitting.engines import ChosenEngine, Engine, chosen_engine, diagnosed
+from mmm_jax.fitting.geo_fit import GeoFit, fit_of
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import progress_bar
@@ -21,12 +25,48 @@ from mmm_jax.inference.samples import Progress, SamplerSettings, Samples
 from mmm_jax.inference.svi import SVI
 from mmm_jax.inference.transforms import flat_size
 from mmm_jax.kernels.numerics import Precision, precision_scope
-from mmm_jax.model.build import build_model, scalar_names
+from mmm_jax.model.build import build_any_model, scalar_names
 from mmm_jax.model.spec import ModelSpec
 
 
+@overload
 def fit(
     panel: Panel,
+    spec: ModelSpec,
+    *,
+    key: Key = ...,
+    num_chains: int = ...,
+    num_warmup: int | None = ...,
+    num_samples: int = ...,
+    target_accept: float = ...,
+    max_tree_depth: int = ...,
+    engine: Engine | SVI = ...,
+    precision: Precision = ...,
+    scales: Scales | None = ...,
+    progress: bool = ...,
+) -> Fit: ...
+
+
+@overload
+def fit(
+    panel: GeoPanel,
+    spec: ModelSpec,
+    *,
+    key: Key = ...,
+    num_chains: int = ...,
+    num_warmup: int | None = ...,
+    num_samples: int = ...,
+    target_accept: float = ...,
+    max_tree_depth: int = ...,
+    engine: Engine | SVI = ...,
+    precision: Precision = ...,
+    scales: GeoScales | None = ...,
+    progress: bool = ...,
+) -> GeoFit: ...
+
+
+def fit(
+    panel: AnyPanel,
     spec: ModelSpec,
     *,
     key: Key = 0,
@@ -37,13 +77,13 @@ def fit(
     max_tree_depth: int = 10,
     engine: Engine | SVI = "lanes",
     precision: Precision = "float32",
-    scales: Scales | None = None,
+    scales: AnyScales | None = None,
     progress: bool = True,
-) -> Fit:
+) -> Fit | GeoFit:
     """Draws from the posterior of the model that `spec` describes, given the panel.
 
     Args:
-        panel: training rows, with a target.
+        panel: training rows, with a target, of one market or of many.
         spec: the choices.
         key: random key or seed: the same key gives the same draws on the same machine.
         num_chains: independent chains, run in parallel over the cores.
@@ -74,20 +114,20 @@ def fit(
     chosen_by = chosen_engine(engine)
     check_precision(precision)
     settings = checked_settings(num_chains, chosen_by.warmup(num_warmup), num_samples, target_accept, max_tree_depth)
-    chosen = scales or Scales.from_panel(panel, standardize_controls=spec.standardize_controls)
+    chosen = scales or scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
     with precision_scope(precision), progress_bar(progress, f"Sampling {num_chains} chains") as report:
         samples, target, constant = _sampled(spec, panel, chosen, chosen_by, as_key(key), settings, report)
         draws = constrained_draws(samples.positions, target, spec, panel)
     diagnostics = diagnosed(draws, samples, settings, chosen_by, scalar_names(spec, panel), constant)
     diagnostics.wall_seconds["total"] = time.perf_counter() - began
     diagnostics.warn()
-    return Fit(spec, panel, chosen, draws, samples.stats, diagnostics, precision)
+    return fit_of(spec, panel, chosen, draws, samples.stats, diagnostics, precision)
 
 
 def _sampled(
     spec: ModelSpec,
-    panel: Panel,
-    scales: Scales,
+    panel: AnyPanel,
+    scales: AnyScales,
     engine: ChosenEngine,
     key: jax.Array,
     settings: SamplerSettings,
@@ -95,13 +135,14 @@ def _sampled(
 ) -> tuple[Samples | Approximated, Target, float]:
     """What the engine returned, what its flat vectors mean, and the log density of their padding."""
     if engine.name == "numpyro":
-        target = target_of(build_model(spec, panel, scales))
+        target = target_of(build_any_model(spec, panel, scales))
         size = flat_size(target.charts)
         return numpyro_nuts.sample(flat_log_density, target, size, key, settings, progress=report), target, 0.0
     # Padded as in a batch, so that panels of nearly the same size share a program.
-    target, active = padded_target(spec, panel, scales)
+    target, active, searched = padded_target(spec, panel, scales)
     data = jax.tree.map(lambda values: jnp.asarray(values)[None], target)
-    (found,) = engine.sample_many(flat_log_density, data, key[None], settings, active[None], progress=report)
+    arguments = (flat_log_density, data, key[None], settings, active[None])
+    (found,) = engine.sample_many(*arguments, searched=searched[None], progress=report)
     if isinstance(found, MMMError):
         raise found
     # Only an approximation has an evidence that padding could be counted in.

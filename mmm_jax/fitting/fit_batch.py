@@ -7,29 +7,34 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import jax
 import numpy as np
 import xarray as xr
 
+from mmm_jax.data.geo_panel import AnyPanel
+from mmm_jax.data.geo_scaling import AnyScales
 from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import ApproximationWarning, BatchError, ConvergenceWarning, MMMError, SpecError, StoreError
+from mmm_jax.fitting.abstract import AbstractFit
 from mmm_jax.fitting.batch_engines import Ray, chosen_batch_engine
 from mmm_jax.fitting.batch_memory import check_memory, width_on
 from mmm_jax.fitting.batch_store import BatchStore, Entry
 from mmm_jax.fitting.engines import BatchEngine, ChosenEngine
-from mmm_jax.fitting.jobs import Job, Outcome, Outcomes, Request, chunked, failed, fit_key, prepared, run_chunk
-from mmm_jax.fitting.keys import Key, as_key
+from mmm_jax.fitting.geo_fit import GeoFit
+from mmm_jax.fitting.jobs import Job, Outcome, Outcomes, Request, chunked, failed, prepared, run_chunk
+from mmm_jax.fitting.keys import Key, as_key, named_key
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import batch_bar
 from mmm_jax.fitting.ray_batch import run_on_ray
 from mmm_jax.fitting.ray_cluster import cores
 from mmm_jax.fitting.settings import check_precision, checked_settings
+from mmm_jax.inference.nuts import STATISTICS
 from mmm_jax.inference.samples import SamplerSettings
 from mmm_jax.inference.svi import SVI
 from mmm_jax.kernels.numerics import Precision
+from mmm_jax.model.build import scalar_names
 from mmm_jax.model.spec import ModelSpec
 
 _Run = Callable[[Mapping[str, Request], Any], Outcomes]
@@ -41,17 +46,21 @@ _QUICK_NUMBERS = ("pareto_k", "log_evidence", "log_evidence_error")
 """Columns of `Batch.summary`."""
 
 
-class Batch(Mapping[str, Fit]):
+Kept = TypeVar("Kept", bound=AbstractFit)
+"""Fits of one market, of many, or either."""
+
+
+class Batch(Mapping[str, Kept], Generic[Kept]):
     """Fits by name, as `fit_batch` made them; read from the store when asked for, if there is one.
 
     Attributes:
         entries: by name, status, error and diagnostics of every fit, failed ones included.
     """
 
-    def __init__(self, entries: Mapping[str, Entry], load: Callable[[str], Fit]) -> None:
+    def __init__(self, entries: Mapping[str, Entry], load: Callable[[str], Kept]) -> None:
         self.entries, self._load = dict(entries), load
 
-    def __getitem__(self, name: str) -> Fit:
+    def __getitem__(self, name: str) -> Kept:
         """The fit.
 
         Raises:
@@ -102,7 +111,7 @@ class Batch(Mapping[str, Fit]):
         return xr.Dataset({**words, **columns}, {"fit": list(self.entries)}).to_dataframe()
 
     @classmethod
-    def open(cls, store: str | Path) -> "Batch":
+    def open(cls, store: str | Path) -> "Batch[Any]":
         """The batch that a store holds, complete or not.
 
         Raises:
@@ -110,11 +119,54 @@ class Batch(Mapping[str, Fit]):
         """
         found = BatchStore(store)
         found.check_exists()
-        return cls(found.entries, found.load)
+        batch: Any = cls
+        return batch(found.entries, found.load)
+
+
+@overload
+def fit_batch(
+    panels: Mapping[str, Panel | MMMError],
+    spec: ModelSpec | Mapping[str, ModelSpec],
+    *,
+    key: Key = ...,
+    num_chains: int = ...,
+    num_warmup: int | None = ...,
+    num_samples: int = ...,
+    target_accept: float = ...,
+    max_tree_depth: int = ...,
+    engine: BatchEngine | Literal["ray"] | SVI | Ray = ...,
+    precision: Precision = ...,
+    scales: Mapping[str, AnyScales] | None = ...,
+    store: str | Path | None = ...,
+    resume: bool = ...,
+    chunk_size: int | None = ...,
+    progress: bool = ...,
+) -> Batch[Fit]: ...
+
+
+@overload
+def fit_batch(
+    panels: Mapping[str, AnyPanel | MMMError],
+    spec: ModelSpec | Mapping[str, ModelSpec],
+    *,
+    key: Key = ...,
+    num_chains: int = ...,
+    num_warmup: int | None = ...,
+    num_samples: int = ...,
+    target_accept: float = ...,
+    max_tree_depth: int = ...,
+    engine: BatchEngine | Literal["ray"] | SVI | Ray = ...,
+    precision: Precision = ...,
+    scales: Mapping[str, AnyScales] | None = ...,
+    store: str | Path | None = ...,
+    resume: bool = ...,
+    chunk_size: int | None = ...,
+    progress: bool = ...,
+) -> Batch[Any]: ...
 
 
 def fit_batch(
-    panels: Mapping[str, Panel | MMMError],
+    panels: Mapping[str, AnyPanel | MMMError],
     spec: ModelSpec | Mapping[str, ModelSpec],
     *,
     key: Key = 0,
@@ -125,12 +177,12 @@ def fit_batch(
     max_tree_depth: int = 10,
     engine: BatchEngine | Literal["ray"] | SVI | Ray = "lanes",
     precision: Precision = "float32",
-    scales: Mapping[str, Scales] | None = None,
+    scales: Mapping[str, AnyScales] | None = None,
     store: str | Path | None = None,
     resume: bool = True,
     chunk_size: int | None = None,
     progress: bool = True,
-) -> Batch:
+) -> Batch[Any]:
     """Fit many panels, in chunks that run as one program each.
 
     A fit's draws depend on its own data, spec and settings, and on the batch's key and the fit's name; not on the other
@@ -196,9 +248,9 @@ def _runner(ray: Ray | None, chunk_size: int | None) -> _Run:
 
 
 def _requests(
-    panels: Mapping[str, Panel | MMMError],
+    panels: Mapping[str, AnyPanel | MMMError],
     spec: ModelSpec | Mapping[str, ModelSpec],
-    scales: Mapping[str, Scales],
+    scales: Mapping[str, AnyScales],
     key: jax.Array,
     settings: SamplerSettings,
     precision: Precision,
@@ -211,14 +263,14 @@ def _requests(
     found = {}
     for name, panel in panels.items():
         own = spec if isinstance(spec, ModelSpec) else spec[name]
-        found[name] = Request(name, panel, own, scales.get(name), fit_key(key, name), settings, precision, engine)
+        found[name] = Request(name, panel, own, scales.get(name), named_key(key, name), settings, precision, engine)
     return found
 
 
-def _run_in_memory(requests: Mapping[str, Request], run: _Run, bar: Any) -> Batch:
+def _run_in_memory(requests: Mapping[str, Request], run: _Run, bar: Any) -> "Batch[Any]":
     items = {"float32": 4, "float64": 8}
     check_memory(sum(_numbers_kept(request) * items[request.precision] for request in requests.values()))
-    fits: dict[str, Fit] = {}
+    fits: dict[str, Fit | GeoFit] = {}
     entries = {}
     with closing(run(requests, bar)) as made:
         for request, outcome in made:
@@ -228,7 +280,7 @@ def _run_in_memory(requests: Mapping[str, Request], run: _Run, bar: Any) -> Batc
     return Batch({name: entries[name] for name in requests}, fits.__getitem__)
 
 
-def _run_into(store: BatchStore, requests: Mapping[str, Request], run: _Run, bar: Any, resume: bool) -> Batch:
+def _run_into(store: BatchStore, requests: Mapping[str, Request], run: _Run, bar: Any, resume: bool) -> "Batch[Any]":
     with store:
         if store.entries and not resume:
             raise StoreError(f"The store {store.path} holds {len(store.entries)} fits. Pass resume=True, or choose another.")
@@ -297,7 +349,7 @@ def _numbers_kept(request: Request) -> int:
     settings, panel = request.settings, request.panel
     if isinstance(panel, MMMError):
         return 0
-    scalars = 16 + 6 * len(panel.channels) + len(panel.control_names) + 2 * request.spec.yearly_seasonality
+    scalars = len(scalar_names(request.spec, panel)) + len(STATISTICS)
     return settings.num_chains * settings.num_samples * scalars
 
 

@@ -1,5 +1,7 @@
 """The fitted model over other rows: which panels continue a fit, and with which spend before them."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mmm_jax.data.calendar import continues
@@ -19,16 +21,20 @@ def aligned(panel: Panel, training: Panel) -> Panel:
         raise PredictionError(f"The fit is on {training.frequency} rows, the new panel has {panel.frequency} rows.")
     channels = [panel.channels.index(name) for name in training.channels]
     controls = [panel.control_names.index(name) for name in training.control_names]
-    return Panel(
-        dates=panel.dates,
+    return replace(
+        panel,
         spend=panel.spend[channels],
         controls=panel.controls[controls],
-        target=panel.target,
         channels=training.channels,
         control_names=training.control_names,
         target_name=training.target_name,
         frequency=training.frequency,
     )
+
+
+def check_same_geos(new: tuple[str, ...], fitted: tuple[str, ...]) -> None:
+    """Raise a `PredictionError` unless the new panel has the geos of the fit."""
+    _check_same_names("geos", new, fitted)
 
 
 def spend_before(panel: Panel, training: Panel, periods: int, history: Panel | None = None) -> np.ndarray:

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales
+from mmm_jax.data.geo_panel import AnyPanel
+from mmm_jax.data.geo_scaling import AnyScales, scales_of
 from mmm_jax.errors import MMMError, PanelError
 from mmm_jax.fitting.density import flat_log_density, padded_target, padding_log_density
 from mmm_jax.fitting.draws import constrained_draws
 from mmm_jax.fitting.engines import ChosenEngine, diagnosed
+from mmm_jax.fitting.geo_fit import GeoFit, fit_of
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.inference.approximate import Approximated
 from mmm_jax.inference.samples import Progress, SamplerSettings, Samples
@@ -29,9 +30,9 @@ class Request:
     """What is asked for: one fit of a batch. An error in the panel's place says why there is none."""
 
     name: str
-    panel: Panel | MMMError
+    panel: AnyPanel | MMMError
     spec: ModelSpec
-    scales: Scales | None
+    scales: AnyScales | None
     key: jax.Array
     settings: SamplerSettings
     precision: Precision
@@ -60,7 +61,7 @@ class Outcome(NamedTuple):
 
     name: str
     status: str
-    fit: Fit | None
+    fit: Fit | GeoFit | None
     error: str
     again: bool = False
 
@@ -73,21 +74,17 @@ class Job(NamedTuple):
     """A request that the engine can take: data as host arrays, padded to its bucket."""
 
     request: Request
-    panel: Panel
-    scales: Scales
+    panel: AnyPanel
+    scales: AnyScales
     target: Any
     active: np.ndarray
+    searched: np.ndarray
 
     @property
     def shape(self) -> Any:
         """Jobs of equal shape run in one program."""
         leaves, structure = jax.tree.flatten(self.target)
         return structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
-
-
-def fit_key(key: jax.Array, name: str) -> jax.Array:
-    """The key of one fit of a batch: it depends on the batch's key and the fit's name, not on its place."""
-    return jax.random.fold_in(key, int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"))
 
 
 def prepared(request: Request) -> Job | Outcome:
@@ -98,12 +95,12 @@ def prepared(request: Request) -> Job | Outcome:
             raise panel
         if panel.target is None:
             raise PanelError("A panel without a target cannot be fitted. Give `target=` to `Panel.from_frame`.")
-        scales = request.scales or Scales.from_panel(panel, standardize_controls=spec.standardize_controls)
+        scales = request.scales or scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
         with precision_scope(request.precision):
-            target, active = padded_target(spec, panel, scales)
+            target, *coordinates = padded_target(spec, panel, scales)
     except MMMError as error:
         return failed(request, error)
-    return Job(request, panel, scales, jax.tree.map(np.asarray, target), active)
+    return Job(request, panel, scales, jax.tree.map(np.asarray, target), *coordinates)
 
 
 def failed(request: Request, error: Exception) -> Outcome:
@@ -145,8 +142,9 @@ def _run_block(jobs: Sequence[Job], width: int, progress: Progress | None) -> li
     with precision_scope(first.precision):
         data = jax.tree.map(lambda *values: np.stack([values[row] for row in rows]), *(job.target for job in jobs))
         keys = jax.numpy.stack([jobs[row].request.key for row in rows])
-        active = np.stack([jobs[row].active for row in rows])
-        found = first.engine.sample_many(flat_log_density, data, keys, first.settings, active, progress=progress)
+        active, searched = (np.stack([getattr(jobs[row], name) for row in rows]) for name in ("active", "searched"))
+        arguments = (flat_log_density, data, keys, first.settings, active)
+        found = first.engine.sample_many(*arguments, searched=searched, progress=progress)
         outcomes = [_outcome(job, samples) for job, samples in zip(jobs, found, strict=False)]
     seconds = (time.perf_counter() - began) / len(jobs)
     for outcome in outcomes:
@@ -164,5 +162,6 @@ def _outcome(job: Job, samples: Samples | Approximated | MMMError) -> Outcome:
     # Only an approximation has an evidence that padding could be counted in.
     constant = padding_log_density(job.target, job.active) if request.engine.approximates else 0.0
     diagnostics = diagnosed(draws, samples, request.settings, request.engine, names, constant)
-    fit = Fit(request.spec, job.panel, job.scales, draws, samples.stats, diagnostics, request.precision)
+    fields = (request.spec, job.panel, job.scales, draws, samples.stats, diagnostics, request.precision)
+    fit = fit_of(*fields)
     return Outcome(request.name, "success" if diagnostics.converged else "not_converged", fit, "")

@@ -1,5 +1,7 @@
 """Randomness by explicit keys; the public verbs also take a seed."""
 
+import hashlib
+
 import jax
 import numpy as np
 
@@ -28,3 +30,8 @@ def as_generator(key: Key) -> np.random.Generator:
         # The two words that `jax.random.key` makes of a seed.
         return np.random.default_rng([key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF])
     return np.random.default_rng(jax.random.key_data(as_key(key)).tolist())
+
+
+def named_key(key: jax.Array, name: str) -> jax.Array:
+    """The key of one of many, such as a fit of a batch or a geo: it depends on its name, not on its place."""
+    return jax.random.fold_in(key, int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"))

@@ -16,6 +16,7 @@ from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError
 from mmm_jax.fitting import forward, store, tables
+from mmm_jax.fitting.abstract import AbstractFit
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.labels import labelled
 from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
@@ -27,11 +28,20 @@ from mmm_jax.model.spec import ModelSpec
 
 DEFAULT_MULTIPLIERS = tuple(np.round(np.linspace(0.0, 2.0, 21), 10))
 
+_FACTORS = {"incremental_roas": (1.0, 0.0), "marginal_roas": (1.01, 1.0)}
+"""Of the spend in a window: what is compared with what."""
+
+_LONG_NAMES = {
+    "roas": "return on spend",
+    "incremental_roas": "incremental return on spend",
+    "marginal_roas": "marginal return on spend",
+}
+
 _COMPONENT_DIMS = {"media": ("channel", "date"), "controls": ("control", "date")}
 
 
-@dataclass(frozen=True, eq=False)
-class Fit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(AbstractFit):
     """A fitted model; it never changes.
 
     Made by `mmm_jax.fit`. Draws hold the free parameters only; all else is computed when asked for, in chunks of draws.
@@ -53,27 +63,6 @@ class Fit:
     sample_stats: dict[str, np.ndarray]
     diagnostics: Diagnostics | ApproximationDiagnostics
     precision: Precision
-
-    def __repr__(self) -> str:
-        """One line: how many draws of what, and whether they converged or can be believed."""
-        state = _state(self.diagnostics)
-        chains, draws = next(iter(self.draws.values())).shape[:2]
-        return f"Fit({chains} x {draws} draws, {self.diagnostics.engine}, {self.precision}, {state}; {self.panel})"
-
-    @property
-    def posterior(self) -> xr.DataTree:
-        """Draws, sample statistics and data as an ArviZ-like tree."""
-        return store.to_tree(self)
-
-    @property
-    def num_chains(self) -> int:
-        """Number of chains."""
-        return next(iter(self.draws.values())).shape[0]
-
-    def flat_draws(self) -> dict[str, np.ndarray]:
-        """Draws of shape (chain * draw, ...)."""
-        # Spelt out, since -1 cannot be told for a parameter of size 0, such as the controls' where there are none.
-        return {name: v.reshape(v.shape[0] * v.shape[1], *v.shape[2:]) for name, v in self.draws.items()}
 
     def model(self, panel: Panel | None = None, *, carry_in: bool = True, history: Panel | None = None) -> MMM:
         """The model over the training rows, or over rows that come after them. Call it within `precision_scope`.
@@ -128,9 +117,10 @@ class Fit:
         return xr.Dataset({n: self._labelled(v, _COMPONENT_DIMS.get(n, ("date",)), rows) for n, v in kept.items()})
 
     def contribution_totals(self) -> xr.Dataset:
-        """`contributions` summed over the training rows, without holding them per period."""
+        """`contributions` summed over the training rows that are there, without holding them per period."""
         with precision_scope(self.precision):
-            found = over_draws(parts.component_totals, self.model(), self.flat_draws())
+            there = self.panel.present.astype(float)
+            found = over_draws(parts.component_totals, self.model(), self.flat_draws(), there)
         kept = {name: found[name] for name in self._components(found)}
         return xr.Dataset({n: self._labelled(v, _COMPONENT_DIMS.get(n, ("date",))[:-1]) for n, v in kept.items()})
 
@@ -146,18 +136,34 @@ class Fit:
             start: first date of the window; the first training row by default.
             end: last date of the window; the last training row by default.
         """
-        rows = self._rows(start, end)
-        with precision_scope(self.precision):
-            totals = over_draws(parts.channel_totals, self.model(), self.flat_draws(), rows)
-        return self._per_spend(totals, rows, "return on spend")
+        return self._per_spend("roas", start, end)
 
     def incremental_roas(self, *, start: str | None = None, end: str | None = None) -> xr.DataArray:
         """What the window's spend brought over having spent nothing, its later effect included, per unit of spend."""
-        return self._changed_roas(start, end, 1.0, 0.0, "incremental return on spend")
+        return self._per_spend("incremental_roas", start, end)
 
     def marginal_roas(self, *, start: str | None = None, end: str | None = None) -> xr.DataArray:
         """What one per cent more spend in the window would have brought, per unit of that spend."""
-        return self._changed_roas(start, end, 1.01, 1.0, "marginal return on spend")
+        return self._per_spend("marginal_roas", start, end)
+
+    def brought(self, returned: str, *, start: str | None = None, end: str | None = None) -> xr.DataArray:
+        """What a return on spend has above its fraction bar, (chain, draw, channel), in units of the target.
+
+        Args:
+            returned: `roas`, `incremental_roas` or `marginal_roas`.
+            start: first date of the window.
+            end: last date of the window.
+        """
+        rows = self.window(start, end)
+        with precision_scope(self.precision):
+            if returned == "roas":
+                values = over_draws(parts.channel_totals, self.model(), self.flat_draws(), rows)
+            else:
+                high, low = _FACTORS[returned]
+                factors = np.asarray(high), np.asarray(low)
+                change = over_draws(response.outcome_change, self.model(), self.flat_draws(), rows, *factors)
+                values = change / (high - low)
+        return self._labelled(values, ("channel",))
 
     def response_curves(
         self,
@@ -172,7 +178,7 @@ class Fit:
             `response` in units of the target and `relative_response` to the response at the observed spend, dimensions
             (chain, draw, channel, multiplier); `spend` in currency over the window, (channel, multiplier).
         """
-        rows, grid = self._rows(start, end), np.asarray(multipliers, float)
+        rows, grid = self.window(start, end), np.asarray(multipliers, float)
         if grid.ndim != 1 or len(grid) == 0 or grid.min() < 0:
             raise ValueError("`multipliers` must be a list of numbers of at least 0.")
         with precision_scope(self.precision):
@@ -213,34 +219,18 @@ class Fit:
             values = over_draws(response.adstock_curve, self.model(), self.flat_draws())
         return self._labelled(values, ("channel", "lag")).assign_coords(lag=np.arange(self.spec.adstock.l_max))
 
-    def summary(self, *, prob: float = 0.9) -> Any:
-        """Table of the parameters: mean, sd, interval, R-hat, effective sample sizes, Monte Carlo error (pandas)."""
-        return tables.parameter_table(self, prob)
-
     def waterfall(self, *, prob: float = 0.9) -> Any:
         """Table of the components' total contributions and shares over the training rows (pandas)."""
         return tables.waterfall_table(self.contribution_totals(), prob)
 
-    def prior_to_posterior(self, *, key: Key = 0, num_samples: int = 2000) -> Any:
-        """Table of prior and posterior mean and sd of every parameter, and the contraction `1 - var / prior var`."""
-        return tables.prior_to_posterior_table(self, as_key(key), num_samples)
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the fit to one Zarr folder (`.zarr`) or NetCDF file (`.nc`).
-
-        Raises:
-            StoreError: another suffix, or the path exists and `overwrite` is not set.
-        """
-        store.save(self, Path(path), overwrite=overwrite)
-
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a fit that `save` wrote; it predicts bit for bit the same.
+        """Read a fit of one market that `save` wrote; it predicts bit for bit the same.
 
         Raises:
-            StoreError: nothing is there, or it is no fit.
+            StoreError: nothing is there, or it is no fit of one market.
         """
-        return cls(**store.load(Path(path)))
+        return store.loaded(cls, Path(path))
 
     def _components(self, found: dict[str, np.ndarray]) -> list[str]:
         absent = {
@@ -255,31 +245,32 @@ class Fit:
         coords = coordinates(self.spec, self.panel) | {"date": (rows or self.panel).dates.astype("datetime64[ns]")}
         return labelled(values, dims, coords, self.num_chains)
 
-    def _rows(self, start: str | None, end: str | None) -> np.ndarray:
+    def window(self, start: str | None = None, end: str | None = None) -> np.ndarray:
+        """1 for the training rows from `start` to `end` that are there, 0 for all others, shape (time,).
+
+        Raises:
+            PanelError: there is none.
+        """
         dates = self.panel.dates
         first = dates[0] if start is None else np.datetime64(start, "D")
         last = dates[-1] if end is None else np.datetime64(end, "D")
-        rows = ((dates >= first) & (dates <= last)).astype(float)
+        rows = ((dates >= first) & (dates <= last) & self.panel.present).astype(float)
         if not rows.any():
             raise PanelError(f"No training row lies between {first} and {last}; there are {dates[0]} to {dates[-1]}.")
         return rows
 
-    def _changed_roas(self, start: str | None, end: str | None, high: float, low: float, name: str) -> xr.DataArray:
-        rows = self._rows(start, end)
-        with precision_scope(self.precision):
-            factors = (np.asarray(high), np.asarray(low))
-            change = over_draws(response.outcome_change, self.model(), self.flat_draws(), rows, *factors)
-        return self._per_spend(change / (high - low), rows, name)
-
-    def _per_spend(self, totals: np.ndarray, rows: np.ndarray, name: str) -> xr.DataArray:
-        spend = self.panel.spend @ rows
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(spend > 0, totals / spend, np.nan)
-        return self._labelled(ratio, ("channel",)).rename(name).assign_attrs(long_name=name)
+    def _per_spend(self, returned: str, start: str | None, end: str | None) -> xr.DataArray:
+        spend = self.panel.spend @ self.window(start, end)
+        return per_spend(self.brought(returned, start=start, end=end), spend, returned)
 
 
-def _state(diagnostics: Diagnostics | ApproximationDiagnostics) -> str:
-    if isinstance(diagnostics, ApproximationDiagnostics):
-        doubt = "" if diagnostics.converged else " NOT to be believed"
-        return f"approximation{doubt}, k-hat {diagnostics.pareto_k:.2f}"
-    return "converged" if diagnostics.converged else "NOT converged"
+def per_spend(brought: xr.DataArray, spend: np.ndarray, returned: str) -> xr.DataArray:
+    """A return on spend; missing where nothing was spent.
+
+    Args:
+        brought: as `Fit.brought` gives it.
+        spend: by channel.
+        returned: `roas`, `incremental_roas` or `marginal_roas`.
+    """
+    below = xr.DataArray(np.where(spend > 0, spend, np.nan), dims=("channel",), coords={"channel": brought["channel"]})
+    return (brought / below).rename(_LONG_NAMES[returned]).assign_attrs(long_name=_LONG_NAMES[returned])

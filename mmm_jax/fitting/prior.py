@@ -4,24 +4,26 @@ import jax
 import numpy as np
 import xarray as xr
 
-from mmm_jax.analysis.contributions import outcome
+from mmm_jax.analysis.contributions import geo_outcome, outcome
 from mmm_jax.analysis.draws import over_draws, prior_draws
-from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales
+from mmm_jax.data.geo_panel import AnyPanel
+from mmm_jax.data.geo_scaling import AnyScales, scales_of
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.labels import draw_coords, labelled
 from mmm_jax.kernels.numerics import Precision, precision_scope
-from mmm_jax.model.build import build_model, coordinates
+from mmm_jax.model.build import build_any_model, coordinates
+from mmm_jax.model.geo import GeoMMM
+from mmm_jax.model.pooling import parameter_dims
 from mmm_jax.model.spec import ModelSpec
 
 
 def sample_prior(
-    panel: Panel,
+    panel: AnyPanel,
     spec: ModelSpec,
     *,
     key: Key = 0,
     num_samples: int = 1000,
-    scales: Scales | None = None,
+    scales: AnyScales | None = None,
     precision: Precision = "float32",
 ) -> xr.DataTree:
     """Draws of the parameters and of the target from the prior.
@@ -35,19 +37,21 @@ def sample_prior(
         precision: of all numbers.
 
     Returns:
-        `/prior`: the parameters; `/prior_predictive`: `y` and `mean` in units of the target, (chain, draw, date) with one
-        chain; `/observed_data`: the target.
+        `/prior`: the parameters; `/prior_predictive`: `y` and `mean` in units of the target, (chain, draw, date[, geo]) with
+        one chain; `/observed_data`: the target.
     """
-    chosen = scales or Scales.from_panel(panel, standardize_controls=spec.standardize_controls)
+    chosen = scales or scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
     with precision_scope(precision):
-        model = build_model(spec, panel, chosen)
+        model = build_any_model(spec, panel, chosen)
         key_parameters, key_target = jax.random.split(as_key(key))
         draws = prior_draws(model, jax.random.split(key_parameters, num_samples))
-        target = over_draws(outcome, model, draws, each=jax.random.split(key_target, num_samples))
+        of = geo_outcome if isinstance(model, GeoMMM) else outcome
+        target = over_draws(of, model, draws, each=jax.random.split(key_target, num_samples))
     coords = coordinates(spec, panel) | {"date": panel.dates.astype("datetime64[ns]")}
-    prior = {name: labelled(np.asarray(draws[name]), dims, coords, 1) for name, dims in spec.parameter_dims.items()}
-    predictive = {name: labelled(values, ("date",), coords, 1) for name, values in target.items()}
-    observed = xr.Dataset({panel.target_name: (("date",), panel.target)}, {"date": coords["date"]})
+    dims_of, rows = parameter_dims(spec, panel), ("geo", "date") if "geo" in coords else ("date",)
+    prior = {name: labelled(np.asarray(draws[name]), dims, coords, 1) for name, dims in dims_of.items()}
+    predictive = {name: labelled(values, rows, coords, 1).transpose(..., *rows[::-1]) for name, values in target.items()}
+    observed = xr.Dataset({panel.target_name: (rows, panel.target)}, {dim: coords[dim] for dim in rows})
     return xr.DataTree.from_dict(
         {
             "/prior": xr.Dataset(prior, draw_coords(next(iter(prior.values())).to_numpy())),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from mmm_jax.fitting.batch_engines import Ray
 from mmm_jax.fitting.batch_memory import width_on
+from mmm_jax.fitting.geo_fit import GeoFit
 from mmm_jax.fitting.jobs import Job, Outcome, Outcomes, Request, failed, prepared
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.fitting.progress import BatchBar
@@ -114,7 +115,7 @@ def _lost(request: Request, error: Exception, retries: int) -> Outcome:
     return Outcome(request.name, "failed", None, why, again=True)
 
 
-def _own(fit: Fit, request: Request) -> Fit:
+def _own(fit: Fit | GeoFit, request: Request) -> Fit | GeoFit:
     """The fit with arrays of this process: those that Ray hands out lie in its memory, and go with the connection."""
     parts = {name: deepcopy(getattr(fit, name)) for name in ("scales", "draws", "sample_stats", "diagnostics")}
     return replace(fit, spec=request.spec, panel=request.panel, **parts)

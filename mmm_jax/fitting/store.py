@@ -6,50 +6,59 @@ import uuid
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from mmm_jax.data.calendar import Frequency
+from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
+from mmm_jax.data.geo_scaling import AnyScales, scales_from_dict
 from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import MMMError, StoreError
 from mmm_jax.fitting.labels import draw_coords
 from mmm_jax.inference.approximation_diagnostics import diagnostics_from_dict
 from mmm_jax.model.build import coordinates
+from mmm_jax.model.pooling import parameter_dims
 from mmm_jax.model.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from mmm_jax.fitting.posterior import Fit
+    from mmm_jax.fitting.abstract import AbstractFit
+
+Kept = TypeVar("Kept")
 
 FORMAT = "mmm_jax.fit"
 FORMAT_VERSION = 1
 
 
-def to_tree(fit: "Fit") -> xr.DataTree:
+def to_tree(fit: "AbstractFit") -> xr.DataTree:
     """The fit as a tree: /posterior, /sample_stats, /observed_data, /constant_data, and the choices as attributes."""
     panel, labels = fit.panel, coordinates(fit.spec, fit.panel)
     dates = {"date": panel.dates.astype("datetime64[ns]")}
+    geos = {"geo": labels["geo"]} if "geo" in labels else {}
     names = {"channel": labels["channel"], "control": labels["control"]}
     draws = draw_coords(next(iter(fit.draws.values())))
-    dims = fit.spec.parameter_dims
+    dims = parameter_dims(fit.spec, panel)
     posterior = {name: (("chain", "draw", *dims[name]), values) for name, values in fit.draws.items()}
     used = {dim for name in fit.draws for dim in dims[name]}
-    data = {"spend": (("channel", "date"), panel.spend), "controls": (("control", "date"), panel.controls)}
+    rows, at = panel_rows(panel), [*geos, "date"]
+    count = len(panel.channels)
+    data = {"spend": (["channel", *at], rows[:count]), "controls": (["control", *at], rows[count:-2])}
+    if not rows[-1].all():
+        data["observed"] = (at, rows[-1].astype(bool))
     tree = xr.DataTree.from_dict(
         {
             "/posterior": xr.Dataset(posterior, {**draws, **{dim: labels[dim] for dim in labels if dim in used}}),
             "/sample_stats": xr.Dataset({n: (("chain", "draw"), v) for n, v in fit.sample_stats.items()}, draws),
-            "/observed_data": xr.Dataset({panel.target_name: (("date",), panel.target)}, dates),
-            "/constant_data": xr.Dataset(data, {**dates, **names}),
+            "/observed_data": xr.Dataset({panel.target_name: (at, rows[-2])}, {**dates, **geos}),
+            "/constant_data": xr.Dataset(data, {**dates, **geos, **names}),
         }
     )
     tree.attrs.update(attributes(fit))
     return tree
 
 
-def save(fit: "Fit", path: Path, *, overwrite: bool) -> None:
+def save(fit: "AbstractFit", path: Path, *, overwrite: bool) -> None:
     """Write the fit; the place is only touched once everything is written beside it."""
     kind = _kind(path)
     if path.exists() and not overwrite:
@@ -89,47 +98,83 @@ def load(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path} is damaged: {error}") from error
 
 
-def attributes(fit: "Fit") -> dict[str, Any]:
+def loaded(kind: type[Kept], path: Path) -> Kept:
+    """The fit of this kind that a path holds.
+
+    Raises:
+        StoreError: nothing is there, it is no fit, or a fit of the other kind.
+    """
+    fields = load(path)
+    found = "GeoFit" if isinstance(fields["panel"], GeoPanel) else "Fit"
+    if kind.__name__ != found:
+        raise StoreError(f"{path} holds a {found}. Load it with mmm_jax.{found}.load.")
+    return kind(**fields)
+
+
+def attributes(fit: "AbstractFit") -> dict[str, Any]:
     """Everything of a fit but its numbers, as text."""
-    return {
+    panel = fit.panel
+    found = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "mmm_jax_version": version("mmm-jax"),
         "jax_version": version("jax"),
         "spec": json.dumps(fit.spec.to_dict()),
         "spec_hash": fit.spec.content_hash(),
-        "panel_fingerprint": fit.panel.fingerprint(),
+        "panel_fingerprint": panel.fingerprint(),
         "scales": json.dumps(fit.scales.to_dict()),
         "diagnostics": json.dumps(fit.diagnostics.to_dict()),
         "precision": fit.precision,
-        "frequency": fit.panel.frequency.value,
-        "target_name": fit.panel.target_name,
+        "frequency": panel.frequency.value,
+        "target_name": panel.target_name,
         # Empty dimensions have no coordinate that a file would keep.
-        "channels": json.dumps(fit.panel.channels),
-        "controls": json.dumps(fit.panel.control_names),
+        "channels": json.dumps(panel.channels),
+        "controls": json.dumps(panel.control_names),
     }
+    if isinstance(panel, GeoPanel):
+        heads = None if panel.population is None else panel.population.tolist()
+        found |= {"geos": json.dumps(panel.geos), "population": json.dumps(heads)}
+    return found
 
 
-def panel_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarray) -> Panel:
-    """The panel of saved attributes, with spend, controls and target as rows in this order.
+def panel_rows(panel: AnyPanel) -> np.ndarray:
+    """Spend, controls, target, and whether a row counts, shape (row, time) or (row, geo, time)."""
+    if isinstance(panel, GeoPanel):
+        return np.stack([panel_rows(market) for market in panel.markets], axis=1)
+    return np.concatenate([panel.spend, panel.controls, np.asarray(panel.target)[None], panel.counted[None].astype(float)])
+
+
+def panel_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarray) -> AnyPanel:
+    """The panel of saved attributes and of rows as `panel_rows` gives them.
 
     Raises:
         StoreError: the numbers do not match their fingerprint.
     """
+    if "geos" in attributes:
+        heads = json.loads(attributes["population"])
+        markets = tuple(_market_from(attributes, dates, own) for own in rows.swapaxes(0, 1))
+        panel = GeoPanel(tuple(json.loads(attributes["geos"])), markets, None if heads is None else np.asarray(heads))
+    else:
+        panel = _market_from(attributes, dates, rows)
+    if panel.fingerprint() != attributes["panel_fingerprint"]:
+        raise StoreError("the data do not match their fingerprint")
+    return panel
+
+
+def _market_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarray) -> Panel:
     channels, controls = tuple(json.loads(attributes["channels"])), tuple(json.loads(attributes["controls"]))
-    panel = Panel(
+    counted = rows[-1].astype(bool)
+    return Panel(
         dates=dates,
         spend=np.ascontiguousarray(rows[: len(channels)]),
-        controls=np.ascontiguousarray(rows[len(channels) : -1]),
-        target=np.ascontiguousarray(rows[-1]),
+        controls=np.ascontiguousarray(rows[len(channels) : -2]),
+        target=np.ascontiguousarray(rows[-2]),
         channels=channels,
         control_names=controls,
         target_name=attributes["target_name"],
         frequency=Frequency(attributes["frequency"]),
+        observed=None if counted.all() else counted,
     )
-    if panel.fingerprint() != attributes["panel_fingerprint"]:
-        raise StoreError("the data do not match their fingerprint")
-    return panel
 
 
 def spec_from(attributes: Mapping[str, Any]) -> ModelSpec:
@@ -137,23 +182,25 @@ def spec_from(attributes: Mapping[str, Any]) -> ModelSpec:
     return ModelSpec.from_dict(json.loads(attributes["spec"]))
 
 
-def scales_from(attributes: Mapping[str, Any]) -> Scales:
+def scales_from(attributes: Mapping[str, Any]) -> AnyScales:
     """The scales of saved attributes."""
-    return Scales.from_dict(json.loads(attributes["scales"]))
+    return scales_from_dict(json.loads(attributes["scales"]))
 
 
 def _fields(tree: xr.DataTree) -> dict[str, Any]:
     attrs: dict[str, Any] = {str(name): value for name, value in tree.attrs.items()}
     data = tree["constant_data"]
     target = tree["observed_data"][attrs["target_name"]].to_numpy()
-    rows = np.concatenate([data["spend"].to_numpy(), data["controls"].to_numpy(), target[None]])
+    counted = data["observed"].to_numpy() if "observed" in data else np.ones(target.shape)
+    rows = np.concatenate([data["spend"].to_numpy(), data["controls"].to_numpy(), target[None], counted[None]])
     spec = spec_from(attrs)
     posterior, stats = tree["posterior"], tree["sample_stats"]
+    panel = panel_from(attrs, data["date"].to_numpy().astype("datetime64[D]"), rows)
     return {
         "spec": spec,
-        "panel": panel_from(attrs, data["date"].to_numpy().astype("datetime64[D]"), rows),
+        "panel": panel,
         "scales": scales_from(attrs),
-        "draws": {name: posterior[name].to_numpy() for name in spec.parameter_dims},
+        "draws": {name: posterior[name].to_numpy() for name in parameter_dims(spec, panel)},
         "sample_stats": {name: stats[name].to_numpy() for name in map(str, stats.data_vars)},
         "diagnostics": diagnostics_from_dict(json.loads(attrs["diagnostics"])),
         "precision": attrs["precision"],

@@ -11,13 +11,13 @@ from mmm_jax.fitting.labels import interval
 from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
 from mmm_jax.inference.convergence import convergence_table, stacked
 from mmm_jax.kernels.numerics import precision_scope
-from mmm_jax.model.build import scalar_names
+from mmm_jax.model.build import build_any_model, scalar_names
 
 if TYPE_CHECKING:
-    from mmm_jax.fitting.posterior import Fit
+    from mmm_jax.fitting.abstract import AbstractFit
 
 
-def parameter_table(fit: "Fit", prob: float) -> Any:
+def parameter_table(fit: "AbstractFit", prob: float) -> Any:
     """One row per scalar parameter: where it is, how sure, and how well it was sampled.
 
     The draws of an approximation have `pareto_k` and `importance_ess` in place of R-hat and effective sample sizes.
@@ -46,10 +46,10 @@ def waterfall_table(totals: xr.Dataset, prob: float) -> Any:
     return table.to_dataframe()[["mean", "sd", "lower", "median", "upper", "share"]]
 
 
-def prior_to_posterior_table(fit: "Fit", key: jax.Array, num_samples: int) -> Any:
+def prior_to_posterior_table(fit: "AbstractFit", key: jax.Array, num_samples: int) -> Any:
     """One row per scalar parameter: prior and posterior mean and sd, and how far the data narrowed it down."""
     with precision_scope(fit.precision):
-        prior = prior_draws(fit.model(), jax.random.split(key, num_samples))
+        prior = prior_draws(build_any_model(fit.spec, fit.panel, fit.scales), jax.random.split(key, num_samples))
     before = stacked({name: np.asarray(prior[name])[None] for name in fit.draws})[0]
     after = stacked(fit.draws).reshape(-1, before.shape[1])
     columns = {

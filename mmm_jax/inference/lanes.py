@@ -75,6 +75,7 @@ def sample(
     settings: SamplerSettings,
     *,
     active: np.ndarray | None = None,
+    searched: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Samples:
     """Draws of one flat vector; the arguments are those of every engine, see `numpyro_nuts.sample`.
@@ -86,6 +87,7 @@ def sample(
         key: random key.
         settings: chains, iterations, acceptance.
         active: 1 for the coordinates that move, 0 for padding, shape (flat,); all move by default.
+        searched: 1 for the coordinates along which the mode is searched, see `sample_many`.
         progress: called while it runs, with the draws done and all draws.
 
     Raises:
@@ -93,7 +95,8 @@ def sample(
     """
     data = jax.tree.map(lambda values: jnp.asarray(values)[None], data)
     moving = np.ones((1, size)) if active is None else active[None]
-    (found,) = sample_many(log_density, data, key[None], settings, moving, progress=progress)
+    along = None if searched is None else searched[None]
+    (found,) = sample_many(log_density, data, key[None], settings, moving, searched=along, progress=progress)
     if isinstance(found, SamplingError):
         raise found
     return found
@@ -106,6 +109,7 @@ def sample_many(
     settings: SamplerSettings,
     active: np.ndarray,
     *,
+    searched: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> list[Samples | SamplingError]:
     """Draws of many fits of one shape, in one program.
@@ -116,6 +120,8 @@ def sample_many(
         keys: one random key per fit; a fit's draws depend on its own key, data and settings only.
         settings: chains, iterations, acceptance.
         active: 1 for the coordinates that move, 0 for those that are padding and stay 0, shape (fit, flat).
+        searched: 1 for the coordinates along which the mode is searched, shape (fit, flat): all that move by default. The
+            others, such as scales of a hierarchy whose density has no useful peak, start at 0 with a deviation of 1.
         progress: called while it runs, with the draws done and all draws.
 
     Returns:
@@ -123,17 +129,18 @@ def sample_many(
     """
     began = time.perf_counter()
     moving = jnp.asarray(active, jnp.result_type(float))
+    along = np.asarray(active if searched is None else searched)
     arguments = (log_density, _Group(data, keys, moving), settings)
     # Traced one after the other, compiled beside each other; the mode is searched while the loop's program is made.
-    mode_search = prepared(log_density, data, np.asarray(active))
+    mode_search = prepared(log_density, data, along)
     ready = [*mode_search, *_prepared(*arguments)]
     wait(mode_search)
     search_began = time.perf_counter()
-    found = laplace(log_density, data, np.asarray(active))
-    searched = time.perf_counter() - search_began
+    found = laplace(log_density, data, along)
+    search_took = time.perf_counter() - search_began
     wait(ready)
     # The search counts as sampling, as it does elsewhere.
-    compiling = time.perf_counter() - began - searched
+    compiling = time.perf_counter() - began - search_took
     report = _Counter(progress, len(active), settings)
     results: dict[int, Samples | SamplingError] = {}
     for arrived in (True, False):

@@ -23,7 +23,8 @@ def lane_batched(kernel: Callable[..., tuple[Array, ...]], axes: tuple[int, ...]
         out_axes: the lane axis of each result.
 
     Returns:
-        A function of the same signature. Mapped over `shared` as well, it is an ordinary `vmap` of the kernel.
+        A function of the same signature. Mapped over `shared` as well, it is the kernel over that axis, such as one of
+        geos or of fits, which takes lanes as before.
     """
 
     @custom_vmap
@@ -37,7 +38,10 @@ def lane_batched(kernel: Callable[..., tuple[Array, ...]], axes: tuple[int, ...]
             # So asked by forward-mode differentiation, which maps over the tangents alone.
             return kernel(shared, *arguments), (False,) * len(out_axes)
         if shared_batched:
-            found = jax.vmap(kernel, (0, *(0 if mapped else None for mapped in batched)))(shared, *arguments)
+            over = (0, *(0 if mapped else None for mapped in batched))
+            inner = tuple(axis + mapped for axis, mapped in zip(axes, batched, strict=True))
+            outer = tuple(axis + 1 for axis in out_axes)
+            found = lane_batched(jax.vmap(kernel, over), inner, outer)(shared, *arguments)
         else:
             merged = map(_merged, arguments, axes, batched, [axis_size] * len(axes))
             # Itself, for the next `vmap` around this one.

@@ -1,5 +1,7 @@
 """From a spec, a panel and scales to a model: where labels end and arrays begin."""
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -9,14 +11,22 @@ import numpy as np
 import numpyro.distributions as dist
 
 from mmm_jax.data.checks import check_rows_cover_window
+from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
+from mmm_jax.data.geo_scaling import AnyScales, GeoScales
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
+from mmm_jax.errors import PanelError
 from mmm_jax.kernels.adstock import lagged
 from mmm_jax.kernels.basis import fourier
+from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
-from mmm_jax.model.padding import Sizes, padded_numbers
+from mmm_jax.model.padding import Sizes, padded_numbers, padded_priors
+from mmm_jax.model.pooling import Pooled, all_priors, parameter_dims, pooled_parameters
 from mmm_jax.model.priors import SpendShare, expanded
 from mmm_jax.model.spec import ModelSpec
+
+Families = dict[str, type[dist.Distribution]]
+"""By parameter name."""
 
 
 def build_model(
@@ -45,31 +55,50 @@ def build_model(
             likelihood's support.
         SpecError: a prior's shape does not fit.
     """
+    numbers = market_numbers(spec, training, scales, panel=panel, history=history)
+    priors = resolved_priors(spec, training)
+    families, arguments = families_of(priors), arguments_of(priors)
+    if sizes is not None:
+        numbers = padded_numbers(numbers, sizes)
+        arguments = padded_priors(arguments, spec, training, sizes)
+    return _assembled(spec, families, numbers, arguments, 0 if history is None else history.shape[1])
+
+
+def market_numbers(
+    spec: ModelSpec, training: Panel, scales: Scales, *, panel: Panel | None = None, history: np.ndarray | None = None
+) -> dict[str, Any]:
+    """What a market's model is assembled from, see `build_model`; NumPy's arrays."""
     check_rows_cover_window(len(training), spec.adstock.l_max)
     scales.check_fits(training)
     rows = training if panel is None else panel
     if rows.target is not None:
-        spec.likelihood.check_target(rows.target, rows.dates, rows.target_name, scales.target)
+        there = rows.present
+        spec.likelihood.check_target(rows.target[there], rows.dates[there], rows.target_name, scales.target)
     before = np.zeros((len(rows.channels), 0)) if history is None else history
-    priors = resolved_priors(spec, training)
-    numbers = {
+    return {
         "media": np.concatenate([before, rows.spend], axis=1) / scales.channel[:, None],
         "controls": (rows.controls - scales.control_location[:, None]) / scales.control_scale[:, None],
-        "target": None if rows.target is None else rows.target / scales.target,
-        "observed": None,
+        "target": _scaled_target(rows, scales),
+        "observed": None if rows.counted.all() else rows.counted.astype(float),
         "day_of_year": rows.day_of_year.astype(float),
         "position": _position(rows, training),
         "channel_scale": scales.channel,
         "target_scale": np.asarray(scales.target),
-        "priors": {name: expanded_arguments for name, (_, expanded_arguments) in priors.items()},
     }
-    if sizes is not None:
-        numbers = padded_numbers(numbers, spec, sizes)
-    return _assembled(spec, {name: family for name, (family, _) in priors.items()}, numbers, before.shape[1])
+
+
+def _scaled_target(rows: Panel, scales: Scales) -> np.ndarray | None:
+    """Rows that are not there have some other row's target: its density is not used, but must be a number."""
+    if rows.target is None:
+        return None
+    some = rows.target[np.argmax(rows.present)]
+    return np.where(rows.present, rows.target, some) / scales.target
 
 
 @eqx.filter_jit
-def _assembled(spec: ModelSpec, families: dict[str, type[dist.Distribution]], numbers: dict[str, Any], history: int) -> MMM:
+def _assembled(
+    spec: ModelSpec, families: Families, numbers: dict[str, Any], priors: dict[str, dict[str, Any]], history: int
+) -> MMM:
     """The model's arrays, in one program: a dozen small ones would each take their time to compile."""
     position = numbers["position"]
     return MMM(
@@ -90,43 +119,115 @@ def _assembled(spec: ModelSpec, families: dict[str, type[dist.Distribution]], nu
         observed=numbers["observed"],
         channel_scale=numbers["channel_scale"],
         target_scale=numbers["target_scale"],
-        prior_arguments=jax.tree.map(jnp.asarray, numbers["priors"]),
+        prior_arguments=jax.tree.map(jnp.asarray, priors),
         prior_families=tuple(sorted(families.items())),
         history=history,
         adstock_first=spec.adstock_first,
     )
 
 
-def resolved_priors(spec: ModelSpec, training: Panel) -> dict[str, tuple[type[dist.Distribution], dict[str, np.ndarray]]]:
+def build_geo_model(spec: ModelSpec, training: GeoPanel, scales: GeoScales, *, sizes: Sizes | None = None) -> GeoMMM:
+    """Model over all geos of the training panel.
+
+    Args:
+        spec: the user's choices.
+        training: the panel.
+        scales: of every geo.
+        sizes: what to pad geos, rows, channels and controls to; not at all by default.
+
+    Raises:
+        PanelError: see `build_model`; names the geo.
+        SpecError: a prior's shape does not fit.
+    """
+    scales.check_fits(training)
+    made = [_numbers_of_geo(spec, training, scales, geo) for geo in training.geos]
+    priors = resolved_priors(spec, training)
+    families, arguments = families_of(priors), arguments_of(priors)
+    if sizes is not None:
+        made = [padded_numbers(numbers, sizes) for numbers in made]
+        made += [{**made[0], "observed": np.zeros(sizes.time)}] * (sizes.geo - len(made))
+        arguments = padded_priors(arguments, spec, training, sizes)
+    stacked = {name: np.stack([numbers[name] for numbers in made]) for name in made[0]}
+    return _assembled_geos(spec, families, stacked, arguments, pooled_parameters(spec, training))
+
+
+def _numbers_of_geo(spec: ModelSpec, training: GeoPanel, scales: GeoScales, geo: str) -> dict[str, Any]:
+    market = training[geo]
+    try:
+        numbers = market_numbers(spec, market, scales.markets[training.geos.index(geo)])
+    except PanelError as error:
+        raise type(error)(f"Geo {geo!r}: {error}") from error
+    return {**numbers, "observed": market.counted.astype(float)}
+
+
+@eqx.filter_jit
+def _assembled_geos(
+    spec: ModelSpec,
+    families: Families,
+    numbers: dict[str, Any],
+    priors: dict[str, dict[str, Any]],
+    pooling: tuple[Pooled, ...],
+) -> GeoMMM:
+    return GeoMMM(
+        markets=jax.vmap(lambda one: _assembled(spec, {}, one, {}, 0))(numbers),
+        prior_arguments=jax.tree.map(jnp.asarray, priors),
+        prior_families=tuple(sorted(families.items())),
+        pooling=pooling,
+    )
+
+
+def build_any_model(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, *, sizes: Sizes | None = None) -> MMM | GeoMMM:
+    """The model of a panel of one market or of several, see `build_model` and `build_geo_model`."""
+    if isinstance(panel, GeoPanel) and isinstance(scales, GeoScales):
+        return build_geo_model(spec, panel, scales, sizes=sizes)
+    if isinstance(panel, Panel) and isinstance(scales, Scales):
+        return build_model(spec, panel, scales, sizes=sizes)
+    raise PanelError(f"Scales of the kind {type(scales).__name__} do not fit a {type(panel).__name__}.")
+
+
+def resolved_priors(spec: ModelSpec, training: AnyPanel) -> dict[str, tuple[type[dist.Distribution], dict[str, np.ndarray]]]:
     """Family and arguments of every parameter's prior, with the parameter's shape; rules such as `SpendShare` applied."""
-    sizes, resolved = parameter_sizes(spec, training), {}
-    for name, prior in spec.all_priors().items():
-        found = prior.resolve(training.spend) if isinstance(prior, SpendShare) else prior
-        shape = tuple(sizes[dim] for dim in spec.parameter_dims[name])
+    sizes, dims, resolved = parameter_sizes(spec, training), parameter_dims(spec, training), {}
+    spend = training.spend.reshape(len(training.channels), -1)
+    for name, prior in all_priors(spec, training).items():
+        found = prior.resolve(spend) if isinstance(prior, SpendShare) else prior
+        shape = tuple(sizes[dim] for dim in dims[name])
         resolved[name] = (type(found), expanded(name, found, shape))
     return resolved
 
 
-def parameter_sizes(spec: ModelSpec, panel: Panel) -> dict[str, int]:
+def families_of(priors: Mapping[str, tuple[type[dist.Distribution], Any]]) -> Families:
+    """Of resolved priors, the families."""
+    return {name: family for name, (family, _) in priors.items()}
+
+
+def arguments_of(priors: Mapping[str, tuple[Any, dict[str, np.ndarray]]]) -> dict[str, dict[str, np.ndarray]]:
+    """Of resolved priors, the arguments."""
+    return {name: arguments for name, (_, arguments) in priors.items()}
+
+
+def parameter_sizes(spec: ModelSpec, panel: AnyPanel) -> dict[str, int]:
     """Length of every dimension that a parameter may have."""
     return {dim: len(labels) for dim, labels in coordinates(spec, panel).items()}
 
 
-def coordinates(spec: ModelSpec, panel: Panel) -> dict[str, list[str]]:
+def coordinates(spec: ModelSpec, panel: AnyPanel) -> dict[str, list[str]]:
     """Labels of every dimension that a parameter may have."""
     waves = range(1, spec.yearly_seasonality + 1)
-    return {
+    found = {
         "channel": list(panel.channels),
         "control": list(panel.control_names),
         "fourier_mode": [f"{wave}_{k}" for wave in ("sin", "cos") for k in waves],
     } | ({} if spec.trend is None else spec.trend.coordinates)
+    return {"geo": list(panel.geos), **found} if isinstance(panel, GeoPanel) else found
 
 
-def scalar_names(spec: ModelSpec, panel: Panel) -> list[str]:
+def scalar_names(spec: ModelSpec, panel: AnyPanel) -> list[str]:
     """Names of all scalar parameters, in the order in which people read them, such as `saturation_beta[TV]`."""
     labels, names = coordinates(spec, panel), []
-    for name, dims in spec.parameter_dims.items():
-        names += [f"{name}[{label}]" for label in labels[dims[0]]] if dims else [name]
+    for name, dims in parameter_dims(spec, panel).items():
+        places = itertools.product(*(labels[dim] for dim in dims))
+        names += [f"{name}[{', '.join(place)}]" if place else name for place in places]
     return names
 
 

@@ -127,9 +127,13 @@ class NoAdstock(AbstractAdstock):
 
 
 class AbstractSaturation(eqx.Module):
-    """How the effect of one more unit of spend falls with the spend."""
+    """How the effect of one more unit of spend falls with the spend.
+
+    Of `parameters`, `effect` is the one that says how large the effect is, rather than of what shape.
+    """
 
     parameters: ClassVar[tuple[str, ...]]
+    effect: ClassVar[str]
     curve: ClassVar[Curve]
     partials: ClassVar[CurvePartials]
 
@@ -150,6 +154,7 @@ class LogisticSaturation(AbstractSaturation):
     """`beta tanh(lam x / 2)`: linear at first, `beta` at most."""
 
     parameters: ClassVar = ("lam", "beta")
+    effect: ClassVar = "beta"
     curve: ClassVar = staticmethod(saturation.logistic)
     partials: ClassVar = staticmethod(saturation.logistic_partials)
 
@@ -164,6 +169,7 @@ class TanhSaturation(AbstractSaturation):
     """`b tanh(x / (b c))`: `b` at most, `c` the cost of the first unit of effect."""
 
     parameters: ClassVar = ("b", "c")
+    effect: ClassVar = "b"
     curve: ClassVar = staticmethod(saturation.tanh)
     partials: ClassVar = staticmethod(saturation.tanh_partials)
 
@@ -178,6 +184,7 @@ class MichaelisMentenSaturation(AbstractSaturation):
     """`alpha x / (lam + x)`: `alpha` at most, half of it at `lam`."""
 
     parameters: ClassVar = ("alpha", "lam")
+    effect: ClassVar = "alpha"
     curve: ClassVar = staticmethod(saturation.michaelis_menten)
     partials: ClassVar = staticmethod(saturation.michaelis_menten_partials)
 
@@ -192,6 +199,7 @@ class HillSaturation(AbstractSaturation):
     """`beta x**slope / (kappa**slope + x**slope)`: S-shaped where the slope is above 1."""
 
     parameters: ClassVar = ("slope", "kappa", "beta")
+    effect: ClassVar = "beta"
     curve: ClassVar = staticmethod(saturation.hill)
     partials: ClassVar = staticmethod(saturation.hill_partials)
 
@@ -206,6 +214,7 @@ class RootSaturation(AbstractSaturation):
     """`beta x**alpha`: ever slower, never full."""
 
     parameters: ClassVar = ("alpha", "beta")
+    effect: ClassVar = "beta"
     curve: ClassVar = staticmethod(saturation.root)
     partials: ClassVar = staticmethod(saturation.root_partials)
 
@@ -220,6 +229,7 @@ class NoSaturation(AbstractSaturation):
     """`beta x`: every unit brings the same."""
 
     parameters: ClassVar = ("beta",)
+    effect: ClassVar = "beta"
     curve: ClassVar = staticmethod(saturation.linear)
     partials: ClassVar = staticmethod(saturation.linear_partials)
 

@@ -1,5 +1,6 @@
 """The model: one equation of the mean, one log density, over arrays that are arguments and never closed over."""
 
+import abc
 from collections.abc import Callable
 
 import equinox as eqx
@@ -16,7 +17,52 @@ from mmm_jax.model.likelihoods import AbstractLikelihood
 from mmm_jax.model.trends import AbstractTrend
 
 
-class MMM(eqx.Module):
+class AbstractMMM(eqx.Module):
+    """What a model of one market and one of many have in common: priors as data, and a likelihood per row."""
+
+    prior_arguments: eqx.AbstractVar[dict[str, dict[str, Array]]]
+    prior_families: eqx.AbstractVar[tuple[tuple[str, type[dist.Distribution]], ...]]
+
+    @property
+    def priors(self) -> dict[str, dist.Distribution]:
+        """By parameter name, with batch shapes equal to the parameters' shapes.
+
+        Made when asked for: as part of a pytree, a distribution's arguments come in another order in every process, and no
+        program of an earlier one would be found again.
+        """
+        return {name: family(**self.prior_arguments[name]) for name, family in self.prior_families}
+
+    @abc.abstractmethod
+    def log_likelihood(self, params: Params, media_total: Float[Array, "*rows"] | None = None) -> Float[Array, "*rows"]:
+        """Log density of the scaled target per row.
+
+        Args:
+            params: one draw.
+            media_total: what the method of this name gives for it, where it is known already.
+        """
+
+    @abc.abstractmethod
+    def media_total(self, params: Params) -> Float[Array, "*rows"]:
+        """Summed effect of all channels, in units of the scaled target."""
+
+    def log_density(self, params: Params) -> Float[Array, ""]:
+        """Joint log density of the priors and the scaled target at constrained parameters."""
+        return sum(self.log_density_terms(params).values(), start=jnp.zeros(()))
+
+    def log_density_terms(self, params: Params) -> dict[str, Float[Array, ""]]:
+        """Summed log density of every parameter's prior, by its name, and of the target under `likelihood`."""
+        terms = {name: jnp.sum(prior.log_prob(params[name])) for name, prior in self.priors.items()}
+        terms["likelihood"] = self.log_likelihood(params).sum()
+        return terms
+
+    def sample_prior(self, key: Array) -> Params:
+        """One draw of all parameters from their priors."""
+        priors, keys = self.priors, jax.random.split(key, len(self.prior_families))
+        # Sorted, as a pytree's dictionary is: the draws do not depend on the order in which the spec names the priors.
+        return {name: jnp.asarray(priors[name].sample(k)) for name, k in zip(sorted(priors), keys, strict=True)}
+
+
+class MMM(AbstractMMM):
     """A marketing-mix model over one market's rows, everything scaled; a pytree, so that one program serves all fits.
 
     Built by `mmm_jax.model.build.build_model`. Every method takes one draw of the parameters; callers `vmap`.
@@ -50,15 +96,6 @@ class MMM(eqx.Module):
     prior_families: tuple[tuple[str, type[dist.Distribution]], ...] = eqx.field(static=True)
     history: int = eqx.field(static=True)
     adstock_first: bool = eqx.field(static=True)
-
-    @property
-    def priors(self) -> dict[str, dist.Distribution]:
-        """By parameter name, with batch shapes equal to the parameters' shapes.
-
-        Made when asked for: as part of a pytree, a distribution's arguments come in another order in every process, and no
-        program of an earlier one would be found again.
-        """
-        return {name: family(**self.prior_arguments[name]) for name, family in self.prior_families}
 
     def mean(self, params: Params, media: Float[Array, "channel history_time"] | None = None) -> Float[Array, " time"]:
         """Linear predictor `mu` of the scaled target.
@@ -133,34 +170,13 @@ class MMM(eqx.Module):
         """Expected target in its own units, given the linear predictor."""
         return self.target_scale * self.likelihood.expectation(mu, params)
 
-    def log_density(self, params: Params) -> Float[Array, ""]:
-        """Joint log density of the priors and the scaled target at constrained parameters."""
-        return sum(self.log_density_terms(params).values(), start=jnp.zeros((), self.windows.dtype))
-
-    def log_density_terms(self, params: Params) -> dict[str, Float[Array, ""]]:
-        """Summed log density of every parameter's prior, by its name, and of the target under `likelihood`."""
-        terms = {name: jnp.sum(prior.log_prob(params[name])) for name, prior in self.priors.items()}
-        terms["likelihood"] = self.log_likelihood(params).sum()
-        return terms
-
     def log_likelihood(self, params: Params, media_total: Float[Array, " time"] | None = None) -> Float[Array, " time"]:
-        """Log density of the scaled target per row.
-
-        Args:
-            params: one draw.
-            media_total: what the method of this name gives for it, where it is known already.
-        """
+        """Log density of the scaled target per row; 0 in rows that do not count."""
         if self.target is None:
             raise ValueError("A model without a target has no likelihood.")
         media = self.media_total(params) if media_total is None else media_total
         density = self.likelihood.log_density(self.target, self.baseline(params) + media, params)
         return density if self.observed is None else jnp.where(self.observed > 0, density, 0.0)
-
-    def sample_prior(self, key: Array) -> Params:
-        """One draw of all parameters from their priors."""
-        priors, keys = self.priors, jax.random.split(key, len(self.prior_families))
-        # Sorted, as a pytree's dictionary is: the draws do not depend on the order in which the spec names the priors.
-        return {name: jnp.asarray(priors[name].sample(k)) for name, k in zip(sorted(priors), keys, strict=True)}
 
     def numpyro_model(self) -> Callable[[], None]:
         """The same model as a NumPyro function, for NumPyro's own samplers, guides and predictives."""
@@ -172,7 +188,8 @@ class MMM(eqx.Module):
             }
             mu = self.mean(params)
             numpyro.deterministic("mu", mu)
-            with numpyro.plate("date", mu.shape[0]):
+            counted = True if self.observed is None else self.observed > 0
+            with numpyro.plate("date", mu.shape[0]), numpyro.handlers.mask(mask=counted):
                 numpyro.sample("y", self.likelihood.distribution(mu, params), obs=self.target)
 
         return model

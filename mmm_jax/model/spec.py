@@ -18,6 +18,15 @@ from mmm_jax.model.trends import TRENDS, AbstractTrend
 
 SCHEMA_VERSION = 1
 
+POOLING = ("none", "partial", "complete")
+"""How a parameter may differ over geos: each its own, around a common value, or not at all."""
+
+SCALES = ("geo", "population", "panel")
+"""What a panel of geos is scaled by: each geo's own largest values, those per head, or the panel's largest values."""
+
+# Only written where they are not the default, so that specs keep their hash.
+_LATER_FIELDS = {"pooling": {}, "scale": "geo"}
+
 _REGISTRY = {kind.__name__: kind for kind in (*parts.ADSTOCKS, *parts.SATURATIONS, *TRENDS, *LIKELIHOODS)}
 _FIELD_TYPES = {
     "adstock": parts.AbstractAdstock,
@@ -40,6 +49,11 @@ class ModelSpec:
         likelihood: scatter of the target.
         priors: NumPyro distributions (or `SpendShare()`) by parameter name, for those that differ from the defaults.
         standardize_controls: subtract each control's training mean and divide by its standard deviation.
+        pooling: for a panel of geos, how parameters differ over them, by parameter name, for those that differ from the
+            defaults: `partial` (around a common value, as far as the data say so), `none` (each geo its own) or `complete`
+            (all the same). By default the intercept and the saturation's effect are partially pooled, all else completely.
+        scale: for a panel of geos, what spend and target are divided by: every geo's own largest values (`geo`), the
+            largest per head times its heads (`population`), or the largest values of any geo (`panel`).
 
     Example:
         >>> spec = ModelSpec(adstock=parts.GeometricAdstock(l_max=6), priors={"intercept": dist.Normal(0.2, 0.05)})
@@ -55,6 +69,8 @@ class ModelSpec:
     likelihood: AbstractLikelihood = field(default_factory=Normal)
     priors: Mapping[str, Prior] = field(default_factory=dict)
     standardize_controls: bool = False
+    pooling: Mapping[str, str] = field(default_factory=dict)
+    scale: str = "geo"
 
     def __post_init__(self) -> None:
         for name, kind in _FIELD_TYPES.items():
@@ -66,15 +82,30 @@ class ModelSpec:
             raise SpecError(
                 f"ModelSpec.yearly_seasonality must be a whole number of waves, at least 0; got {self.yearly_seasonality!r}."
             )
-        unknown = sorted(set(self.priors) - set(self.parameter_dims))
+        self._check_pooling()
+        known = [*self.parameter_dims, *self.pooling_priors()]
+        unknown = sorted(set(self.priors) - set(known))
         if unknown:
             raise SpecError(
                 f"ModelSpec.priors names {unknown[0]!r}, which this model does not have; "
-                f"its parameters are {', '.join(self.parameter_dims)}."
+                f"its parameters are {', '.join(known)}."
             )
         for name, prior in self.priors.items():
             check_prior(name, prior)
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
+        object.__setattr__(self, "pooling", MappingProxyType(dict(self.pooling)))
+
+    def _check_pooling(self) -> None:
+        for name, how in self.pooling.items():
+            if name not in self.parameter_dims:
+                raise SpecError(
+                    f"ModelSpec.pooling names {name!r}, which this model does not have; "
+                    f"its parameters are {', '.join(self.parameter_dims)}."
+                )
+            if how not in POOLING:
+                raise SpecError(f"ModelSpec.pooling of {name!r} must be one of {', '.join(POOLING)}; got {how!r}.")
+        if self.scale not in SCALES:
+            raise SpecError(f"ModelSpec.scale must be one of {', '.join(SCALES)}; got {self.scale!r}.")
 
     @property
     def parameter_dims(self) -> dict[str, tuple[str, ...]]:
@@ -103,12 +134,30 @@ class ModelSpec:
         defaults |= self.likelihood.default_priors()
         return {name: {**defaults, **self.priors}[name] for name in self.parameter_dims}
 
+    @property
+    def pooling_by_parameter(self) -> dict[str, str]:
+        """How every parameter differs over geos: the defaults, overridden by `pooling`."""
+        partial = {"intercept", f"saturation_{self.saturation.effect}"}
+        defaults = {name: "partial" if name in partial else "complete" for name in self.parameter_dims}
+        return {**defaults, **self.pooling}
+
+    def pooling_priors(self) -> dict[str, Prior]:
+        """Priors of what partial pooling adds to the parameters: the geos' spread `eta`, and their place in it `eps`."""
+        found: dict[str, Prior] = {}
+        for name, how in self.pooling_by_parameter.items():
+            if how == "partial":
+                found |= {f"{name}_eta": dist.HalfNormal(0.5), f"{name}_eps": dist.Normal(0.0, 1.0)}
+        return {name: self.priors.get(name, prior) for name, prior in found.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and YAML; `from_dict` restores an equal spec."""
         values: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if item.name == "priors":
+            if item.name in _LATER_FIELDS:
+                plain = dict(sorted(value.items())) if isinstance(value, Mapping) else value
+                values |= {} if plain == _LATER_FIELDS[item.name] else {item.name: plain}
+            elif item.name == "priors":
                 values[item.name] = {name: prior_to_dict(prior) for name, prior in sorted(value.items())}
             else:
                 values[item.name] = _part_to_dict(value) if item.name in _FIELD_TYPES else value

@@ -9,12 +9,11 @@ import jax
 import numpy as np
 import xarray as xr
 
-from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales
+from mmm_jax.data.geo_panel import AnyPanel
+from mmm_jax.data.geo_scaling import AnyScales, scales_of
 from mmm_jax.errors import BatchError, ConvergenceWarning, SpecError
 from mmm_jax.fitting.fit_batch import Batch, fit_batch
-from mmm_jax.fitting.jobs import fit_key
-from mmm_jax.fitting.keys import Key, as_generator, as_key
+from mmm_jax.fitting.keys import Key, as_generator, as_key, named_key
 from mmm_jax.fitting.settings import check_precision, checked_settings
 from mmm_jax.inference.samples import SamplerSettings
 from mmm_jax.kernels.numerics import Precision, precision_scope
@@ -34,7 +33,7 @@ _STATISTICS = 7
 
 def simulate_calibrate(
     spec: ModelSpec,
-    panel: Panel,
+    panel: AnyPanel,
     n: int,
     *,
     key: Key = 0,
@@ -45,7 +44,7 @@ def simulate_calibrate(
     target_accept: float = 0.9,
     max_tree_depth: int = 10,
     precision: Precision = "float32",
-    scales: Scales | None = None,
+    scales: AnyScales | None = None,
     progress: bool = True,
 ) -> Calibration:
     """Simulation-based calibration: draw truths from the prior, fit what they would have sold, and rank the truths.
@@ -87,7 +86,7 @@ def simulate_calibrate(
     _check_settings(n, num_ranks, num_chains, num_samples)
     settings = checked_settings(num_chains, num_warmup, num_samples, target_accept, max_tree_depth)
     check_precision(precision)
-    chosen = scales or Scales.from_panel(panel, standardize_controls=spec.standardize_controls)
+    chosen = scales or scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
     root, reduced = as_key(key), {}
     for numbers in _batches(n, spec, panel, settings):
         found = simulated(spec, panel, chosen, root, numbers, precision)
@@ -112,7 +111,7 @@ class _Ranked:
 def _fitted(
     found: list[Simulated],
     spec: ModelSpec,
-    scales: Scales,
+    scales: AnyScales,
     key: jax.Array,
     settings: SamplerSettings,
     precision: Precision,
@@ -139,8 +138,8 @@ def _reduced(one: Simulated, batch: Batch, num_ranks: int, key: jax.Array) -> _R
     # The truth takes the same way as the draws, and is rounded as they are.
     together = {name: np.concatenate([one.truth[name][None], values[kept]]) for name, values in draws.items()}
     with precision_scope(fit.precision):
-        values = quantities_of(fit.spec, fit.model(), together)
-    ranks = rank_among(values[0], values[1:], as_generator(fit_key(key, f"ties of {one.name}")))
+        values = quantities_of(fit.model(), together)
+    ranks = rank_among(values[0], values[1:], as_generator(named_key(key, f"ties of {one.name}")))
     return _Ranked(status, "", ranks, values[0], fit.diagnostics.min_ess_bulk)
 
 
@@ -158,7 +157,7 @@ def _gathered(reduced: Mapping[str, _Ranked], names: list[str], num_ranks: int) 
     return Calibration(ranks, truth, ess, num_ranks, {name: one.status for name, one in reduced.items()}, errors)
 
 
-def _batches(n: int, spec: ModelSpec, panel: Panel, settings: SamplerSettings) -> Iterator[range]:
+def _batches(n: int, spec: ModelSpec, panel: AnyPanel, settings: SamplerSettings) -> Iterator[range]:
     """Numbers of the simulations, in runs whose draws fit into memory."""
     numbers_per_draw = len(scalar_names(spec, panel)) + _STATISTICS
     size = max(1, BYTES_AT_A_TIME // (8 * settings.num_chains * settings.num_samples * numbers_per_draw))

@@ -13,8 +13,7 @@ from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import BatchError, PanelError
 from mmm_jax.fitting.fit_batch import Batch, fit_batch
-from mmm_jax.fitting.jobs import fit_key
-from mmm_jax.fitting.keys import Key, as_key
+from mmm_jax.fitting.keys import Key, as_key, named_key
 from mmm_jax.inference.convergence import stacked
 from mmm_jax.kernels.numerics import Precision
 from mmm_jax.model.build import scalar_names
@@ -192,7 +191,7 @@ def cross_validate(
 
 def prediction_key(key: jax.Array, fold: Fold) -> jax.Array:
     """The key of a fold's predictions: `cv.batch[fold.name].predict(fold.test_panel(panel), key=...)` repeats them."""
-    return fit_key(jax.random.fold_in(key, _PREDICT), fold.name)
+    return named_key(jax.random.fold_in(key, _PREDICT), fold.name)
 
 
 def _check_test_rows(fold: Fold, panel: Panel, spec: ModelSpec, scales: Scales | None) -> None:

@@ -219,7 +219,7 @@ def test_places_that_cannot_be_written_are_refused_before_sampling(tmp_path, mon
 @pytest.mark.parametrize("where", ["machine", "container"])
 def test_draws_that_memory_cannot_hold_are_refused_before_sampling(monkeypatch, tmp_path, where):
     if where == "machine":
-        (tmp_path / "meminfo").write_text("MemTotal:       100 kB\nMemAvailable:    20 kB\n")
+        (tmp_path / "meminfo").write_text("MemTotal:       100 kB\nMemAvailable:    8 kB\n")
         monkeypatch.setattr(batch_memory, "_MEMINFO", tmp_path / "meminfo")
     else:
         (tmp_path / "memory.max").write_text("1000000\n")

@@ -1,0 +1,235 @@
+"""A panel of geos: markets over the same dates with the same channels and controls, not every one with every row."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from mmm_jax.data import checks
+from mmm_jax.data.calendar import Frequency, infer_frequency
+from mmm_jax.data.panel import Panel
+from mmm_jax.errors import PanelError
+
+
+@dataclass(frozen=True, eq=False)
+class GeoPanel:
+    """One `Panel` per geo, with the same dates, channels and controls.
+
+    Built by `Panel.from_frame(..., geo=...)`, which checks the table. Rows that a geo lacks have no spend, and do not count
+    in its likelihood: `observed` of its panel says so.
+
+    Attributes:
+        geos: names.
+        markets: by geo, in that order.
+        population: heads of every geo, shape (geo,); `None` if not known.
+    """
+
+    geos: tuple[str, ...]
+    markets: tuple[Panel, ...]
+    population: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.population is not None:
+            self.population.setflags(write=False)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        date: str,
+        target: str | None,
+        channels: Sequence[str],
+        controls: Sequence[str] = (),
+        geo: str,
+        population: str | None = None,
+    ) -> Self:
+        """Panel from a table with one row per geo and period, see `Panel.from_frame`.
+
+        Args:
+            frame: the table. It is not changed.
+            date: column of dates.
+            target: column of the outcome; `None` for a table of planned spend.
+            channels: columns of spend, in currency per period.
+            controls: columns of control variables.
+            geo: column of the geos' names.
+            population: column of heads, the same in all rows of a geo.
+
+        Raises:
+            PanelError: a rule of `mmm_jax.data.checks` is broken; the message names geo, column, date and value.
+        """
+        checks.check_is_table(frame)
+        checks.check_columns_exist(frame, [geo, *([] if population is None else [population])])
+        column: Any = frame[geo]
+        names = checks.geo_names(column)
+        geos = tuple(dict.fromkeys(names))
+        parts = {name: frame.loc[names == name] for name in geos}
+        heads = None if population is None else np.array([checks.heads_of(parts[n][population], n) for n in geos])
+        dates = np.unique(checks.parse_dates(frame.loc[:, date]))
+        infer_frequency(dates)
+        made = tuple(
+            _named(name, lambda part=part: _on_calendar(part, dates, date, target, channels, controls))
+            for name, part in parts.items()
+        )
+        found = cls(geos, made, heads)
+        if target is not None:
+            found._check_channels()
+        return found
+
+    def _check_channels(self) -> None:
+        for name, row in zip(self.channels, self.spend, strict=True):
+            checks.check_channel_varies(row.ravel(), self.dates, name)
+
+    def __len__(self) -> int:
+        """Number of periods."""
+        return len(self.dates)
+
+    def __repr__(self) -> str:
+        """One line: what the panel holds."""
+        first = self.markets[0]
+        return (
+            f"GeoPanel({len(self.geos)} geos, {len(self)} {first.frequency} rows, {self.dates[0]} to {self.dates[-1]}, "
+            f"{len(self.channels)} channels, {len(self.control_names)} controls, target {self.target_name!r})"
+        )
+
+    def __getitem__(self, geo: str) -> Panel:
+        """The panel of one geo.
+
+        Raises:
+            PanelError: there is no such geo.
+        """
+        if geo not in self.geos:
+            raise PanelError(f"There is no geo {geo!r}; there are {', '.join(map(repr, self.geos))}.")
+        return self.markets[self.geos.index(geo)]
+
+    @property
+    def dates(self) -> np.ndarray:
+        """`datetime64[D]`, shape (time,), of all geos."""
+        return self.markets[0].dates
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return self.markets[0].channels
+
+    @property
+    def control_names(self) -> tuple[str, ...]:
+        """Names of the controls."""
+        return self.markets[0].control_names
+
+    @property
+    def target_name(self) -> str:
+        """Name of the target."""
+        return self.markets[0].target_name
+
+    @property
+    def frequency(self) -> Frequency:
+        """Step between the dates."""
+        return self.markets[0].frequency
+
+    @property
+    def spend(self) -> np.ndarray:
+        """Shape (channel, geo, time), in currency per period."""
+        return np.stack([market.spend for market in self.markets], axis=1)
+
+    @property
+    def target(self) -> np.ndarray | None:
+        """Shape (geo, time); `None` where the outcome is not known."""
+        found = [market.target for market in self.markets if market.target is not None]
+        return np.stack(found) if len(found) == len(self.markets) else None
+
+    @property
+    def observed(self) -> np.ndarray:
+        """Whether a row counts in the likelihood, shape (geo, time)."""
+        return np.stack([market.counted for market in self.markets])
+
+    def total(self) -> Panel:
+        """The geos added up to one market; controls are the mean over the geos, weighted by heads where these are known.
+
+        Raises:
+            PanelError: some geo lacks rows, so that the sum means something else in every period.
+        """
+        if not self.observed.all():
+            geo = self.geos[int(np.flatnonzero(~self.observed.all(axis=1))[0])]
+            raise PanelError(
+                f"Geo {geo!r} lacks rows, so that the geos cannot be added up. Leave it out, or take fewer dates."
+            )
+        first = self.markets[0]
+        controls = np.stack([market.controls for market in self.markets])
+        return replace(
+            first,
+            spend=self.spend.sum(axis=1),
+            controls=np.average(controls, axis=0, weights=self.population),
+            target=None if self.target is None else self.target.sum(axis=0),
+        )
+
+    def take(self, rows: slice) -> Self:
+        """The panel of a run of rows."""
+        return replace(self, markets=tuple(market.take(rows) for market in self.markets))
+
+    def split(self, last_training_date: str | np.datetime64) -> tuple[Self, Self]:
+        """Training panel up to and including the date, and the panel of all rows after it.
+
+        Raises:
+            PanelError: the date cannot be read, or one of the two parts would be empty.
+        """
+        parts = [market.split(last_training_date) for market in self.markets]
+        return tuple(replace(self, markets=markets) for markets in zip(*parts, strict=True))  # pyright: ignore
+
+    def hold_out(self, start: str | None = None, end: str | None = None, *, geos: Sequence[str] | None = None) -> Self:
+        """The panel whose rows from `start` to `end` do not count in the likelihood, in some geos or in all.
+
+        Raises:
+            PanelError: an unknown geo, or no row is left or touched.
+        """
+        chosen = self.geos if geos is None else tuple(geos)
+        held = {name: self[name].hold_out(start, end) for name in chosen}
+        return replace(self, markets=tuple(held.get(n, m) for n, m in zip(self.geos, self.markets, strict=True)))
+
+    def with_target(self, target: np.ndarray | None) -> Self:
+        """The same panel with another outcome, shape (geo, time), in the rows that are there, or with none."""
+        own = [None] * len(self.markets) if target is None else list(target)
+        return replace(self, markets=tuple(m.with_target(one) for m, one in zip(self.markets, own, strict=True)))
+
+    def to_frame(self) -> pd.DataFrame:
+        """The panel as a table again, with geo and date as index; rows that a geo lacks are missing."""
+        parts = {n: m.to_frame().loc[m.present] for n, m in zip(self.geos, self.markets, strict=True)}
+        return pd.concat(parts, names=["geo"])
+
+    def fingerprint(self) -> str:
+        """SHA-256 of names and values: equal panels have equal fingerprints."""
+        heads = None if self.population is None else self.population.tolist()
+        parts = [self.geos, heads, *(market.fingerprint() for market in self.markets)]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+AnyPanel = Panel | GeoPanel
+"""One market, or several."""
+
+
+def _on_calendar(
+    part: pd.DataFrame, dates: np.ndarray, date: str, target: str | None, channels: Sequence[str], controls: Sequence[str]
+) -> Panel:
+    """One geo's rows on all dates; those that it lacks have no spend, and do not count."""
+    own = checks.parse_dates(part.loc[:, date])
+    columns = [*checks.column_names(channels, "channels"), *checks.column_names(controls, "controls")]
+    numbers = [*([] if target is None else [target]), *columns]
+    missing = np.setdiff1d(dates, own)
+    lacking = pd.DataFrame({date: missing, **{name: 0.0 for name in numbers}})
+    rows: Any = pd.concat([part.assign(**{date: own})[[date, *numbers]], lacking]) if len(missing) else part
+    found = Panel.from_frame(rows, date=date, target=target, channels=channels, controls=controls, vary=False)
+    if not len(missing):
+        return found
+    lacks = np.isin(found.dates, missing)
+    outcome = None if found.target is None else np.where(lacks, np.nan, found.target)
+    return replace(found, target=outcome, observed=~lacks)
+
+
+def _named(geo: str, made: Callable[[], Panel]) -> Panel:
+    try:
+        return made()
+    except PanelError as error:
+        raise PanelError(f"Geo {geo!r}: {error}") from error
