@@ -238,9 +238,10 @@ def _read_fit(place: Path) -> Fit:
         start = stop
     stats = {name: group["stats"][:][:, :, k].astype(dtype) for k, (name, dtype) in enumerate(attributes["stats"].items())}
     dates = group["dates"][:].astype("datetime64[D]")
-    panel = store.panel_from(attributes, dates, group["panel"][:])
+    panel, spec = store.panel_from(attributes, dates, group["panel"][:]), store.spec_from(attributes)
+    store.check_events(attributes, spec, panel)
     return Fit(
-        spec=store.spec_from(attributes),
+        spec=spec,
         panel=panel,
         scales=store.scales_from(attributes),
         draws=draws,

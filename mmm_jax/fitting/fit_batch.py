@@ -294,10 +294,11 @@ def _workers() -> list[Any]:
 
 
 def _numbers_kept(request: Request) -> int:
-    settings, panel = request.settings, request.panel
+    settings, panel, spec = request.settings, request.panel, request.spec
     if isinstance(panel, MMMError):
         return 0
-    scalars = 16 + 6 * len(panel.channels) + len(panel.control_names) + 2 * request.spec.yearly_seasonality
+    waves = spec.yearly_seasonality + spec.monthly_seasonality + spec.weekly_seasonality
+    scalars = 16 + 6 * len(panel.channels) + len(panel.control_names) + 2 * waves + len(spec.events)
     return settings.num_chains * settings.num_samples * scalars
 
 
