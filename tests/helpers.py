@@ -15,6 +15,7 @@ import numpyro.distributions as dist
 import pytest
 
 import mmm_jax as mj
+from mmm_jax.data.calendar import Frequency
 from mmm_jax.kernels.numerics import precision_scope
 
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -71,6 +72,26 @@ def prior_draws(component: type, count: int = 100) -> dict[str, np.ndarray]:
         return {
             name: np.asarray(prior.sample(key, (count,)), float) for (name, prior), key in zip(priors, keys, strict=False)
         }
+
+
+def days_from(start: str, count: int) -> np.ndarray:
+    """Days in a row, `datetime64[D]`."""
+    return np.datetime64(start, "D") + np.arange(count)
+
+
+def panel_of(dates: np.ndarray, frequency: str, target: np.ndarray | None = None) -> mj.Panel:
+    """A panel of one channel over given dates."""
+    rng = np.random.default_rng(0)
+    return mj.Panel(
+        dates=np.asarray(dates, "datetime64[D]"),
+        spend=rng.gamma(2.0, 1.0, (1, len(dates))),
+        controls=np.zeros((0, len(dates))),
+        target=rng.gamma(20.0, 1.0, len(dates)) if target is None else target,
+        channels=("TV",),
+        control_names=(),
+        target_name="sales",
+        frequency=Frequency(frequency),
+    )
 
 
 SMALL_SPEC = mj.ModelSpec(

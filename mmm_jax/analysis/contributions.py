@@ -20,8 +20,8 @@ def contributions(model: MMM, params: Params) -> Contributions:
     that the sum is the mean again.
 
     Returns:
-        `intercept`, `seasonality`, `trend` of shape (time,), `media` (channel, time), `controls` (control, time) and,
-        with a log link, `interaction` (time,).
+        `intercept`, `seasonality`, `trend` of shape (time,), `media` (channel, time), `controls` (control, time),
+        `events` (event, time) and, with a log link, `interaction` (time,).
     """
     parts = {"media": model.media_effects(params), **model.baseline_parts(params)}
     parts["intercept"] = jnp.broadcast_to(parts["intercept"], parts["seasonality"].shape)

@@ -9,7 +9,9 @@ from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError, SpecError
 from mmm_jax.model.build import parameter_sizes
+from mmm_jax.model.events import event_rows
 from mmm_jax.model.priors import SpendShare, expanded, prior_from_dict
+from mmm_jax.model.seasonality import calendar_waves
 from mmm_jax.model.spec import ModelSpec
 
 
@@ -32,9 +34,10 @@ def read_spec(config: Config) -> ModelSpec:
 
 
 def check_fits(config: Config, spec: ModelSpec, panel: Panel) -> None:
-    """Raise a `ConfigError` if the model does not fit the training rows: window, priors' shapes, likelihood."""
+    """Raise a `ConfigError` if the model does not fit the training rows: window, calendar, priors' shapes, likelihood."""
     with config.at("model", "adstock", "l_max", errors=PanelError):
         check_rows_cover_window(len(panel), spec.adstock.l_max)
+    _check_calendar(config, spec, panel)
     sizes = parameter_sizes(spec, panel)
     for name, prior in spec.priors.items():
         if not isinstance(prior, SpendShare):
@@ -44,6 +47,13 @@ def check_fits(config: Config, spec: ModelSpec, panel: Panel) -> None:
         scale = Scales.from_panel(panel).target
         with config.at("model", "likelihood", errors=PanelError):
             spec.likelihood.check_target(panel.target, panel.dates, panel.target_name, scale)
+
+
+def _check_calendar(config: Config, spec: ModelSpec, panel: Panel) -> None:
+    with config.at("model"):
+        calendar_waves(spec.monthly_seasonality, spec.weekly_seasonality, panel, panel)
+    with config.at("model", "events"):
+        event_rows(spec.events, panel, panel)
 
 
 def _check_prior(config: Config, name: str, prior: Any, known: dict[str, Any]) -> None:

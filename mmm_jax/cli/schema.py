@@ -4,7 +4,7 @@ A new component, likelihood or prior family needs no line here.
 """
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from mmm_jax.cli.schema_parts import (
@@ -18,6 +18,7 @@ from mmm_jax.cli.schema_parts import (
     TEXT,
     Schema,
     count,
+    items,
     keys,
     options,
     tagged,
@@ -25,11 +26,15 @@ from mmm_jax.cli.schema_parts import (
 from mmm_jax.fitting.engines import Engine
 from mmm_jax.kernels.numerics import Precision
 from mmm_jax.model.components import ADSTOCKS, SATURATIONS
+from mmm_jax.model.event_options import Day, DayWindow
+from mmm_jax.model.events import EVENTS
 from mmm_jax.model.likelihoods import LIKELIHOODS
 from mmm_jax.model.priors import FAMILIES, SpendShare
 from mmm_jax.model.spec import SCHEMA_VERSION
 from mmm_jax.model.trends import TRENDS
 from mmm_jax.validation.folds import Window
+
+_EVENT_OPTIONS: dict[Any, Schema] = {Day: DATE, DayWindow: items(count(0), 2, 2)}
 
 
 def fit_schema() -> Schema:
@@ -63,7 +68,10 @@ def _model() -> Schema:
         "saturation": _part(SATURATIONS),
         "adstock_first": BOOLEAN,
         "yearly_seasonality": count(0),
+        "monthly_seasonality": count(0),
+        "weekly_seasonality": count(0),
         "trend": {**_part(TRENDS), "type": ["object", "null"]},
+        "events": items(_part(EVENTS, _EVENT_OPTIONS)),
         "likelihood": _part(LIKELIHOODS),
         "priors": {"type": "object", "additionalProperties": _prior()},
         "standardize_controls": BOOLEAN,
@@ -90,9 +98,9 @@ def _validation() -> Schema:
     return keys({**counts, "window": {"enum": list(get_args(Window))}})
 
 
-def _part(kinds: Iterable[type]) -> Schema:
-    """A component: its kind, and the options which that kind has."""
-    return tagged("kind", {kind.__name__: options(kind) for kind in kinds})
+def _part(kinds: Iterable[type], known: Mapping[Any, Schema] | None = None) -> Schema:
+    """A component: its kind, and the options which that kind has; `known` are schemas of their own types."""
+    return tagged("kind", {kind.__name__: options(kind, known) for kind in kinds})
 
 
 def _prior() -> Schema:

@@ -47,6 +47,11 @@ def count(least: int) -> Schema:
     return {"type": "integer", "minimum": least}
 
 
+def items(entry: Schema, least: int = 0, most: int | None = None) -> Schema:
+    """A list."""
+    return {"type": "array", "minItems": least, **({} if most is None else {"maxItems": most}), "items": entry}
+
+
 def by_name(entry: Schema) -> Schema:
     """An object whose entries have any names."""
     return {"type": "object", "minProperties": 1, "additionalProperties": entry}

@@ -56,9 +56,7 @@ def dates_after(last: np.datetime64, count: int, frequency: Frequency, *, day_of
     steps = np.arange(1, count + 1)
     if frequency in _STEP_DAYS:
         return last + steps * _STEP_DAYS[frequency] * _DAY
-    months = last.astype("datetime64[M]") + steps * _MONTH
-    first, following = months.astype("datetime64[D]"), (months + _MONTH).astype("datetime64[D]")
-    return np.minimum(first + (day_of_month - 1) * _DAY, following - _DAY)
+    return _on_day(last.astype("datetime64[M]") + steps * _MONTH, day_of_month)
 
 
 def continues(previous: Dates, new: Dates, frequency: Frequency) -> bool:
@@ -69,6 +67,30 @@ def continues(previous: Dates, new: Dates, frequency: Frequency) -> bool:
 def next_dates(dates: Dates, count: int, frequency: Frequency) -> Dates:
     """The `count` dates that follow a regular run of dates."""
     return dates_after(dates[-1], count, frequency, day_of_month=_day_of_month(dates))
+
+
+def spans(dates: Dates, frequency: Frequency, *, known: Dates) -> tuple[Dates, Dates]:
+    """The days that each row stands for: the first of them, and the first one after them.
+
+    A row stands for the days from its date to the day before the next row's. Only months whose rows are dated on their last
+    day stand for themselves.
+
+    Args:
+        dates: of the rows.
+        frequency: step between the dates.
+        known: regular dates that say where in the month such rows stand, as a single one cannot.
+
+    Example:
+        >>> sunday = np.array(["2024-03-03"], "datetime64[D]")
+        >>> spans(sunday, Frequency.WEEKLY, known=sunday)[1]
+        array(['2024-03-10'], dtype='datetime64[D]')
+    """
+    if frequency in _STEP_DAYS:
+        return dates, dates + _STEP_DAYS[frequency] * _DAY
+    months, day = dates.astype("datetime64[M]"), _day_of_month(known)
+    if day == 31:
+        return _on_day(months, 1), _on_day(months + _MONTH, 1)
+    return dates, _on_day(months + _MONTH, day)
 
 
 def day_of_year(dates: Dates) -> np.ndarray:
@@ -99,6 +121,12 @@ def _day_of_month(dates: Dates) -> int:
         return 31
     days = (dates - dates.astype("datetime64[M]")).astype(int) + 1
     return int(days.max() if ends[0] else days[0])
+
+
+def _on_day(months: np.ndarray, day: int) -> Dates:
+    """That day of each month, or its last one where it is too short."""
+    first, following = months.astype("datetime64[D]"), (months + _MONTH).astype("datetime64[D]")
+    return np.minimum(first + (day - 1) * _DAY, following - _DAY)
 
 
 def _raise_irregular(dates: Dates, expected: Dates, index: int, frequency: Frequency) -> None:

@@ -242,9 +242,11 @@ def _read_fit(place: Path) -> Fit | GeoFit:
     rows, count = group["panel"][:], len(json.loads(attributes["channels"])) + len(json.loads(attributes["controls"])) + 1
     # Stores of before rows could be held out lack the last one.
     rows = rows if len(rows) > count else np.concatenate([rows, np.ones_like(rows[:1])])
+    panel, spec = store.panel_from(attributes, dates, rows), store.spec_from(attributes)
+    store.check_events(attributes, spec, panel)
     return fit_of(
-        store.spec_from(attributes),
-        store.panel_from(attributes, dates, rows),
+        spec,
+        panel,
         store.scales_from(attributes),
         draws,
         stats,

@@ -346,10 +346,10 @@ def _workers() -> list[Any]:
 
 
 def _numbers_kept(request: Request) -> int:
-    settings, panel = request.settings, request.panel
+    settings, panel, spec = request.settings, request.panel, request.spec
     if isinstance(panel, MMMError):
         return 0
-    scalars = len(scalar_names(request.spec, panel)) + len(STATISTICS)
+    scalars = len(scalar_names(spec, panel)) + len(STATISTICS)
     return settings.num_chains * settings.num_samples * scalars
 
 

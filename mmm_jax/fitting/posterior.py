@@ -37,7 +37,7 @@ _LONG_NAMES = {
     "marginal_roas": "marginal return on spend",
 }
 
-_COMPONENT_DIMS = {"media": ("channel", "date"), "controls": ("control", "date")}
+_COMPONENT_DIMS = {"media": ("channel", "date"), "controls": ("control", "date"), "events": ("event", "date")}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,7 +108,8 @@ class Fit(AbstractFit):
 
         Returns:
             `intercept`, `media` (by channel), and where the model has them `controls` (by control), `seasonality`,
-            `trend`, `interaction`; dimensions (chain, draw, ..., date). Their sum is the expected target.
+            `trend`, `events` (by event), `interaction`; dimensions (chain, draw, ..., date). Their sum is the expected
+            target.
         """
         rows = self.panel if panel is None else panel
         with precision_scope(self.precision):
@@ -233,12 +234,14 @@ class Fit(AbstractFit):
         return store.loaded(cls, Path(path))
 
     def _components(self, found: dict[str, np.ndarray]) -> list[str]:
+        spec = self.spec
         absent = {
             "controls": not self.panel.control_names,
-            "seasonality": not self.spec.yearly_seasonality,
-            "trend": self.spec.trend is None,
+            "seasonality": not (spec.yearly_seasonality or spec.monthly_seasonality or spec.weekly_seasonality),
+            "trend": spec.trend is None,
+            "events": not spec.events,
         }
-        order = ("intercept", "media", "controls", "seasonality", "trend", "interaction")
+        order = ("intercept", "media", "controls", "seasonality", "trend", "events", "interaction")
         return [name for name in order if name in found and not absent.get(name, False)]
 
     def _labelled(self, values: np.ndarray, dims: tuple[str, ...], rows: Panel | None = None) -> xr.DataArray:

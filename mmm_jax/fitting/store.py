@@ -93,9 +93,11 @@ def load(path: Path) -> dict[str, Any]:
     if int(loaded.attrs["format_version"]) > FORMAT_VERSION:
         raise StoreError(f"{path} was saved by a newer version of mmm_jax. Upgrade to read it.")
     try:
-        return _fields(loaded)
+        fields = _fields(loaded)
     except (KeyError, TypeError, json.JSONDecodeError, MMMError) as error:
         raise StoreError(f"{path} is damaged: {error}") from error
+    check_events(loaded.attrs, fields["spec"], fields["panel"])
+    return fields
 
 
 def loaded(kind: type[Kept], path: Path) -> Kept:
@@ -130,6 +132,7 @@ def attributes(fit: "AbstractFit") -> dict[str, Any]:
         # Empty dimensions have no coordinate that a file would keep.
         "channels": json.dumps(panel.channels),
         "controls": json.dumps(panel.control_names),
+        **({"events": json.dumps(coordinates(fit.spec, panel)["event"])} if fit.spec.events else {}),
     }
     if isinstance(panel, GeoPanel):
         heads = None if panel.population is None else panel.population.tolist()
@@ -180,6 +183,17 @@ def _market_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndar
 def spec_from(attributes: Mapping[str, Any]) -> ModelSpec:
     """The spec of saved attributes."""
     return ModelSpec.from_dict(json.loads(attributes["spec"]))
+
+
+def check_events(attributes: Mapping[Any, Any], spec: ModelSpec, panel: AnyPanel) -> None:
+    """Raise a `StoreError` if holidays have other names here than where the fit was made: its draws would be mistaken."""
+    then = json.loads(attributes.get("events", "[]"))
+    if then and then != (now := coordinates(spec, panel)["event"]):
+        changed = sorted(set(then) ^ set(now)) or now
+        raise StoreError(
+            f"The fit's events are not those of its spec and panel here; the first that differs is {changed[0]!r}. Holidays "
+            "have changed in the package holidays: install the version with which it was fitted, or fit again."
+        )
 
 
 def scales_from(attributes: Mapping[str, Any]) -> AnyScales:

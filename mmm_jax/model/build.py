@@ -18,11 +18,13 @@ from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError
 from mmm_jax.kernels.adstock import lagged
 from mmm_jax.kernels.basis import fourier
+from mmm_jax.model.events import event_names, event_rows
 from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
 from mmm_jax.model.padding import Sizes, padded_numbers, padded_priors
 from mmm_jax.model.pooling import Pooled, all_priors, parameter_dims, pooled_parameters
 from mmm_jax.model.priors import SpendShare, expanded
+from mmm_jax.model.seasonality import calendar_waves, mode_labels
 from mmm_jax.model.spec import ModelSpec
 
 Families = dict[str, type[dist.Distribution]]
@@ -51,9 +53,9 @@ def build_model(
         sizes: what to pad rows, channels and controls to; not at all by default.
 
     Raises:
-        PanelError: the training panel is shorter than the adstock window, or its target is outside of the
-            likelihood's support.
-        SpecError: a prior's shape does not fit.
+        PanelError: the training panel is shorter than the adstock window, its target is outside of the likelihood's
+            support, or nothing could be learnt from it about a season or an event.
+        SpecError: a prior's shape does not fit, or there are no such holidays.
     """
     numbers = market_numbers(spec, training, scales, panel=panel, history=history)
     priors = resolved_priors(spec, training)
@@ -81,6 +83,8 @@ def market_numbers(
         "target": _scaled_target(rows, scales),
         "observed": None if rows.counted.all() else rows.counted.astype(float),
         "day_of_year": rows.day_of_year.astype(float),
+        "waves": calendar_waves(spec.monthly_seasonality, spec.weekly_seasonality, rows, training),
+        "events": event_rows(spec.events, rows, training),
         "position": _position(rows, training),
         "channel_scale": scales.channel,
         "target_scale": np.asarray(scales.target),
@@ -112,7 +116,9 @@ def _assembled(
             [
                 numbers["controls"],
                 fourier(numbers["day_of_year"], spec.yearly_seasonality),
+                numbers["waves"],
                 jnp.zeros((0, position.shape[0])) if spec.trend is None else spec.trend.basis(position),
+                numbers["events"],
             ]
         ),
         target=numbers["target"],
@@ -213,11 +219,13 @@ def parameter_sizes(spec: ModelSpec, panel: AnyPanel) -> dict[str, int]:
 
 def coordinates(spec: ModelSpec, panel: AnyPanel) -> dict[str, list[str]]:
     """Labels of every dimension that a parameter may have."""
-    waves = range(1, spec.yearly_seasonality + 1)
     found = {
         "channel": list(panel.channels),
         "control": list(panel.control_names),
-        "fourier_mode": [f"{wave}_{k}" for wave in ("sin", "cos") for k in waves],
+        "fourier_mode": mode_labels(spec.yearly_seasonality),
+        "monthly_mode": mode_labels(spec.monthly_seasonality),
+        "weekly_mode": mode_labels(spec.weekly_seasonality),
+        "event": event_names(spec.events, panel),
     } | ({} if spec.trend is None else spec.trend.coordinates)
     return {"geo": list(panel.geos), **found} if isinstance(panel, GeoPanel) else found
 

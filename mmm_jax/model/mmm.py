@@ -16,6 +16,9 @@ from mmm_jax.model.components import AbstractAdstock, AbstractSaturation, Params
 from mmm_jax.model.likelihoods import AbstractLikelihood
 from mmm_jax.model.trends import AbstractTrend
 
+_WAVES = ("fourier", "monthly", "weekly")
+"""What the names of the waves' coefficients end in, in the order of their rows: of the year, the month, the week."""
+
 
 class AbstractMMM(eqx.Module):
     """What a model of one market and one of many have in common: priors as data, and a likelihood per row."""
@@ -70,8 +73,8 @@ class MMM(AbstractMMM):
     Attributes:
         media: scaled spend, shape (channel, history + time): `history` rows of carry-in, then the model's own rows.
         windows: the same spend laid out by lag, shape (channel, lag, time).
-        design: everything that acts linearly, in one array for one product: controls, yearly waves and the trend's basis,
-            shape (regressor, time).
+        design: everything that acts linearly, in one array for one product: controls, waves of the calendar, the trend's
+            basis and events, shape (regressor, time).
         target: scaled target, shape (time,); `None` where it is not known.
         observed: 1 for rows that count, 0 for padding, shape (time,); `None` if all count.
         channel_scale: currency per unit of `media`, shape (channel,).
@@ -107,11 +110,15 @@ class MMM(AbstractMMM):
         return self.baseline(params) + self.media_total(params, media)
 
     def baseline(self, params: Params) -> Float[Array, " time"]:
-        """Everything but media: intercept, controls, seasonality and trend."""
+        """Everything but media: intercept, controls, seasonality, trend and events."""
         return params["intercept"] + jnp.concatenate([*self._coefficients(params).values()]) @ self.design
 
     def baseline_parts(self, params: Params) -> dict[str, Array]:
-        """The parts of the baseline: `intercept` (), `controls` (control, time), `seasonality` and `trend` (time,)."""
+        """The parts of the baseline.
+
+        Returns:
+            `intercept` (), `controls` (control, time), `seasonality` and `trend` (time,), `events` (event, time).
+        """
         coefficients, start, terms = self._coefficients(params), 0, {}
         for name, values in coefficients.items():
             terms[name] = values[:, None] * self.design[start : start + len(values)]
@@ -121,6 +128,7 @@ class MMM(AbstractMMM):
             "controls": terms["controls"],
             "seasonality": terms["seasonality"].sum(axis=0),
             "trend": terms["trend"].sum(axis=0),
+            "events": terms["events"],
         }
 
     def _coefficients(self, params: Params) -> dict[str, Array]:
@@ -128,8 +136,9 @@ class MMM(AbstractMMM):
         none = jnp.zeros(0, self.design.dtype)
         return {
             "controls": params["gamma_control"],
-            "seasonality": params.get("gamma_fourier", none),
+            "seasonality": jnp.concatenate([params.get(f"gamma_{name}", none) for name in _WAVES]),
             "trend": none if self.trend is None else self.trend.coefficients(params),
+            "events": params.get("gamma_event", none),
         }
 
     def media_total(

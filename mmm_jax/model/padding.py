@@ -47,6 +47,8 @@ def padded_numbers(numbers: Mapping[str, Any], sizes: Sizes) -> dict[str, Any]:
         "target": None if numbers["target"] is None else np.pad(numbers["target"], (0, time), mode="edge"),
         "observed": np.pad(counted, (0, time)),
         "day_of_year": np.pad(numbers["day_of_year"], (0, time)),
+        "waves": np.pad(numbers["waves"], ((0, 0), (0, time))),
+        "events": np.pad(numbers["events"], ((0, 0), (0, time))),
         "position": np.pad(numbers["position"], (0, time)),
         "channel_scale": np.pad(numbers["channel_scale"], (0, channel), constant_values=1.0),
         "target_scale": numbers["target_scale"],

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
@@ -12,8 +12,10 @@ import numpyro.distributions as dist
 
 from mmm_jax.errors import SpecError
 from mmm_jax.model import components as parts
+from mmm_jax.model.events import EVENTS, AbstractEvent, checked_events
 from mmm_jax.model.likelihoods import LIKELIHOODS, AbstractLikelihood, Normal
 from mmm_jax.model.priors import Prior, check_prior, prior_from_dict, prior_to_dict
+from mmm_jax.model.seasonality import check_waves
 from mmm_jax.model.trends import TRENDS, AbstractTrend
 
 SCHEMA_VERSION = 1
@@ -24,16 +26,15 @@ POOLING = ("none", "partial", "complete")
 SCALES = ("geo", "population", "panel")
 """What a panel of geos is scaled by: each geo's own largest values, those per head, or the panel's largest values."""
 
-# Only written where they are not the default, so that specs keep their hash.
-_LATER_FIELDS = {"pooling": {}, "scale": "geo"}
-
-_REGISTRY = {kind.__name__: kind for kind in (*parts.ADSTOCKS, *parts.SATURATIONS, *TRENDS, *LIKELIHOODS)}
+_REGISTRY = {kind.__name__: kind for kind in (*parts.ADSTOCKS, *parts.SATURATIONS, *TRENDS, *LIKELIHOODS, *EVENTS)}
 _FIELD_TYPES = {
     "adstock": parts.AbstractAdstock,
     "saturation": parts.AbstractSaturation,
     "trend": AbstractTrend,
     "likelihood": AbstractLikelihood,
 }
+_LATER = {"monthly_seasonality": 0, "weekly_seasonality": 0, "events": (), "pooling": {}, "scale": "geo"}
+"""Fields that are written only where they are used, so that what was saved before there were any keeps its hash."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,10 @@ class ModelSpec:
         saturation: diminishing returns.
         adstock_first: carry-over before saturation (the default), or after it.
         yearly_seasonality: number of yearly Fourier waves; 0 for none.
+        monthly_seasonality: number of waves over the calendar month, for daily and weekly rows.
+        weekly_seasonality: number of waves over the week, at most 3, for daily rows.
         trend: `None`, `LinearTrend()`, `PiecewiseTrend(...)` or `KnotTrend(...)`.
+        events: `Event(...)`, `Holidays(...)` and `SpecialCause(...)`: days that differ from others.
         likelihood: scatter of the target.
         priors: NumPyro distributions (or `SpendShare()`) by parameter name, for those that differ from the defaults.
         standardize_controls: subtract each control's training mean and divide by its standard deviation.
@@ -65,7 +69,10 @@ class ModelSpec:
     saturation: parts.AbstractSaturation = field(default_factory=parts.LogisticSaturation)
     adstock_first: bool = True
     yearly_seasonality: int = 0
+    monthly_seasonality: int = 0
+    weekly_seasonality: int = 0
     trend: AbstractTrend | None = None
+    events: Sequence[AbstractEvent] = ()
     likelihood: AbstractLikelihood = field(default_factory=Normal)
     priors: Mapping[str, Prior] = field(default_factory=dict)
     standardize_controls: bool = False
@@ -78,10 +85,9 @@ class ModelSpec:
             if not isinstance(value, kind) and not (name == "trend" and value is None):
                 known = ", ".join(key for key, cls in _REGISTRY.items() if issubclass(cls, kind))
                 raise SpecError(f"ModelSpec.{name} must be one of {known}; got {value!r}.")
-        if not isinstance(self.yearly_seasonality, int) or self.yearly_seasonality < 0:
-            raise SpecError(
-                f"ModelSpec.yearly_seasonality must be a whole number of waves, at least 0; got {self.yearly_seasonality!r}."
-            )
+        for name in ("yearly_seasonality", "monthly_seasonality", "weekly_seasonality"):
+            check_waves(name, getattr(self, name))
+        object.__setattr__(self, "events", checked_events(self.events))
         self._check_pooling()
         known = [*self.parameter_dims, *self.pooling_priors()]
         unknown = sorted(set(self.priors) - set(known))
@@ -116,8 +122,14 @@ class ModelSpec:
         dims["gamma_control"] = ("control",)
         if self.yearly_seasonality:
             dims["gamma_fourier"] = ("fourier_mode",)
+        if self.monthly_seasonality:
+            dims["gamma_monthly"] = ("monthly_mode",)
+        if self.weekly_seasonality:
+            dims["gamma_weekly"] = ("weekly_mode",)
         if self.trend is not None:
             dims |= self.trend.parameter_dims
+        if self.events:
+            dims["gamma_event"] = ("event",)
         return dims | {name: () for name in self.likelihood.default_priors()}
 
     def all_priors(self) -> dict[str, Prior]:
@@ -125,7 +137,8 @@ class ModelSpec:
         defaults: dict[str, Prior] = {
             "intercept": dist.Normal(0.0, 2.0),
             "gamma_control": dist.Normal(0.0, 2.0),
-            "gamma_fourier": dist.Laplace(0.0, 1.0),
+            **{f"gamma_{season}": dist.Laplace(0.0, 1.0) for season in ("fourier", "monthly", "weekly")},
+            "gamma_event": dist.Normal(0.0, 1.0),
         }
         defaults |= {f"adstock_{name}": prior for name, prior in self.adstock.default_priors().items()}
         defaults |= {f"saturation_{name}": prior for name, prior in self.saturation.default_priors().items()}
@@ -154,9 +167,12 @@ class ModelSpec:
         values: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if item.name in _LATER_FIELDS:
-                plain = dict(sorted(value.items())) if isinstance(value, Mapping) else value
-                values |= {} if plain == _LATER_FIELDS[item.name] else {item.name: plain}
+            if item.name in _LATER and value == _LATER[item.name]:
+                continue
+            if item.name == "events":
+                values[item.name] = [event.to_dict() for event in value]
+            elif item.name == "pooling":
+                values[item.name] = dict(sorted(value.items()))
             elif item.name == "priors":
                 values[item.name] = {name: prior_to_dict(prior) for name, prior in sorted(value.items())}
             else:
@@ -180,6 +196,8 @@ class ModelSpec:
             raise SpecError(f"A spec has no field {unknown[0]!r}; it has {known}.")
         for name in _FIELD_TYPES.keys() & given.keys():
             given[name] = _part_from_dict(name, given[name])
+        if "events" in given:
+            given["events"] = _events_from_list(given["events"])
         if "priors" in given:
             given["priors"] = {name: prior_from_dict(name, prior) for name, prior in given["priors"].items()}
         return cls(**given)
@@ -200,6 +218,12 @@ def _part_to_dict(part: Any) -> dict[str, Any] | None:
         return None
     options = {item.name: getattr(part, item.name) for item in dataclasses.fields(part) if item.init}
     return {"kind": type(part).__name__, **options}
+
+
+def _events_from_list(values: Any) -> list[Any]:
+    if not isinstance(values, Sequence) or not all(isinstance(value, Mapping) for value in values):
+        raise SpecError(f"ModelSpec.events must be a list of entries with a `kind` and its options; got {values!r}.")
+    return [_part_from_dict(f"events[{place}]", value) for place, value in enumerate(values)]
 
 
 def _part_from_dict(name: str, values: Mapping[str, Any] | None) -> Any:

@@ -86,12 +86,15 @@ class CrossValidation:
         Parameters are in units of each fold's own scales: give `scales=` to `cross_validate` to compare them exactly.
         """
         names = scalar_names(self.spec, self.panel)
-        found = []
-        for fold in self.folds:
-            known = self.status[fold.name] != "failed"
-            draws = stacked(self.batch[fold.name].draws) if known else np.full((1, 1, len(names)), np.nan)
-            found.append(tables.interval_or_nan(xr.DataArray(draws, dims=("chain", "draw", "parameter")), prob))
-        return xr.concat(found, "fold").assign_coords({**tables.fold_coords(self.folds), "parameter": names})
+        found = [tables.interval_or_nan(self._draws(fold).reindex(parameter=names), prob) for fold in self.folds]
+        return xr.concat(found, "fold").assign_coords(tables.fold_coords(self.folds))
+
+    def _draws(self, fold: Fold) -> xr.DataArray:
+        """Draws of a fold's parameters, (chain, draw, parameter): none of a fold that failed, nor of holidays to come."""
+        known = self.status[fold.name] != "failed"
+        values = stacked(self.batch[fold.name].draws) if known else np.empty((1, 1, 0))
+        names = scalar_names(self.spec, self.batch[fold.name].panel) if known else []
+        return xr.DataArray(values, {"parameter": np.array(names, object)}, ("chain", "draw", "parameter"))
 
     def roas(self, *, prob: float = 0.9) -> xr.Dataset:
         """Posterior `mean`, `sd`, `median` and interval of the return on spend over the training rows, (fold, channel)."""

@@ -88,7 +88,9 @@ def stability_table(found: xr.Dataset) -> Any:
     mean, sd = known["mean"], known["sd"].mean("fold")
     low, high = known["lower"].to_numpy(), known["upper"].to_numpy()
     overlaps = (low[1:] <= high[:-1]) & (low[:-1] <= high[1:])
-    share = overlaps.mean(axis=0) if len(overlaps) else np.full(mean.sizes["parameter"], np.nan)
+    # A parameter may be unknown to some folds, such as the effect of a holiday that is yet to come.
+    both = xr.DataArray(np.where(np.isnan(low[1:] + low[:-1]), np.nan, overlaps), dims=("pair", "parameter"))
+    share = both.mean("pair").to_numpy()
     columns = {
         "mean": mean.mean("fold"),
         "sd": sd,
