@@ -12,7 +12,10 @@ import pandas as pd
 
 from mmm_jax.data.calendar import Frequency, day_of_year
 from mmm_jax.data.panel import Panel
+from mmm_jax.data.synthetic_geos import GeoTruth, SyntheticGeoMarket, make_geo_market
 from mmm_jax.errors import PanelError
+
+__all__ = ["GeoTruth", "SyntheticGeoMarket", "SyntheticMarket", "Truth", "make_geo_market", "make_market"]
 
 CHANNEL_SPEND = {
     "Direct Mail": 760_000.0,

@@ -13,8 +13,10 @@ import xarray as xr
 from jaxtyping import Array
 
 from mmm_jax.analysis.draws import over_draws
+from mmm_jax.data.geo_panel import GeoPanel
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PlanError
+from mmm_jax.fitting.geo_fit import GeoFit
 from mmm_jax.fitting.labels import labelled
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.kernels.numerics import precision_scope
@@ -25,8 +27,11 @@ from mmm_jax.planning.horizon import Horizon, horizon_panel
 from mmm_jax.planning.prices import Rates
 from mmm_jax.planning.response import plan_response
 
-Fits = Fit | Mapping[str, Fit]
-"""One market, or several by the name of their geo."""
+Fits = Fit | GeoFit | Mapping[str, Fit]
+"""One market, or several: a fit of all of them, or fits by the name of their geo."""
+
+Known = Panel | GeoPanel | Mapping[str, Panel]
+"""Of one market or for all, or by geo."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,7 @@ class Markets:
 
     @classmethod
     def build(
-        cls, fits: Fits, horizon: Horizon | Mapping[str, Panel], *, carry_in: bool, history: Panel | Mapping | None
+        cls, fits: Fits, horizon: Horizon | GeoPanel | Mapping[str, Panel], *, carry_in: bool, history: Known | None
     ) -> "Markets":
         """Models over the horizon. Call it in double precision.
 
@@ -58,8 +63,8 @@ class Markets:
         by_geo = _checked(fits)
         rows, models, before = {}, {}, {}
         for geo, fit in by_geo.items():
-            known = history.get(geo) if isinstance(history, Mapping) else history
-            dates = horizon[geo] if isinstance(horizon, Mapping) else horizon
+            known = of_geo(history, geo)
+            dates = horizon[geo] if isinstance(horizon, (GeoPanel, Mapping)) else horizon
             rows[geo] = horizon_panel(fit, dates, known)
             models[geo] = fit.model(rows[geo], carry_in=carry_in, history=known)
             before[geo] = fit.panel if known is None else known
@@ -173,9 +178,18 @@ def _concave(saturation: AbstractSaturation, draws: Params) -> Array:
     return jnp.all(saturation.concave(*jax.vmap(saturation.arguments)(draws)))
 
 
+def of_geo(rows: Known | None, geo: str) -> Panel | None:
+    """One geo's rows, as far as there are any."""
+    if isinstance(rows, GeoPanel):
+        return rows[geo]
+    return rows.get(geo) if isinstance(rows, Mapping) else rows
+
+
 def _checked(fits: Fits) -> dict[str, Fit]:
     if isinstance(fits, Fit):
         return {National: fits}
+    if isinstance(fits, GeoFit):
+        return fits.markets
     by_geo = {str(geo): fit for geo, fit in fits.items()}
     if not by_geo:
         raise PlanError("A plan of several geos needs at least one fit.")

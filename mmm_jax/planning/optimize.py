@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from mmm_jax.data.geo_panel import GeoPanel
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PlanError
 from mmm_jax.fitting.keys import Key
@@ -15,7 +16,7 @@ from mmm_jax.planning.certificate import certify
 from mmm_jax.planning.constraints import AbstractConstraint, Bounds, Total
 from mmm_jax.planning.feasibility import FLOOR
 from mmm_jax.planning.horizon import Horizon, Profile
-from mmm_jax.planning.markets import Fits
+from mmm_jax.planning.markets import Fits, Known
 from mmm_jax.planning.objectives import AbstractObjective
 from mmm_jax.planning.prices import Price
 from mmm_jax.planning.problem import Locked, Problem, Statement, lay_out
@@ -29,7 +30,7 @@ from mmm_jax.planning.targets import AbstractTarget
 def optimize_budget(
     fit: Fits,
     *,
-    horizon: Horizon | Mapping[str, Panel],
+    horizon: Horizon | GeoPanel | Mapping[str, Panel],
     total: float | Total | None = None,
     bounds: Bounds | None = None,
     per: Literal["horizon", "period"] = "horizon",
@@ -42,7 +43,7 @@ def optimize_budget(
     num_starts: int | None = None,
     key: Key = 0,
     carry_in: bool = True,
-    history: Panel | Mapping[str, Panel] | None = None,
+    history: Known | None = None,
     max_draws: int | None = None,
     split_draws: bool = False,
     extrapolate: bool = True,

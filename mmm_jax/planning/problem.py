@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from mmm_jax.data.geo_panel import GeoPanel
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PlanError
 from mmm_jax.fitting.keys import Key
@@ -22,7 +23,7 @@ from mmm_jax.planning.decisions import Decisions, checked_by
 from mmm_jax.planning.feasibility import FeasibleSet, feasible_set, linear_system
 from mmm_jax.planning.horizon import Horizon, Profile, spend_profile
 from mmm_jax.planning.levels import HorizonWindows, LevelResponse, horizon_windows
-from mmm_jax.planning.markets import Fits, Markets
+from mmm_jax.planning.markets import Fits, Known, Markets
 from mmm_jax.planning.objectives import AbstractObjective, MeanResponse
 from mmm_jax.planning.prices import Price, Rates
 from mmm_jax.planning.targets import AbstractTarget, PlanRequirement, Requirement, RiskFloor
@@ -35,7 +36,7 @@ Locked = Mapping[str, float | Sequence[float] | np.ndarray | xr.DataArray]
 class Statement:
     """A problem as the user states it; the arguments of `mmm_jax.optimize_budget`, where they are explained."""
 
-    horizon: Horizon | Mapping[str, Panel]
+    horizon: Horizon | GeoPanel | Mapping[str, Panel]
     total: float | Total | None = None
     bounds: Bounds | None = None
     per: Literal["horizon", "period"] = "horizon"
@@ -48,7 +49,7 @@ class Statement:
     num_starts: int | None = None
     key: Key = 0
     carry_in: bool = True
-    history: Panel | Mapping[str, Panel] | None = None
+    history: Known | None = None
     max_draws: int | None = None
     split_draws: bool = False
     extrapolate: bool = True
