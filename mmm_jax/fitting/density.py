@@ -87,7 +87,8 @@ def _leveling(model: MMM, intercept: AbstractChart) -> Float[Array, " time"]:
     the noise, which is not known yet.
     """
     target = jnp.zeros(model.windows.shape[-1]) if model.target is None else jnp.asarray(model.target)
-    outcome = target if model.likelihood.additive else jnp.log(target)
+    # A count of 0 has no logarithm; half a count stands for it.
+    outcome = target if model.likelihood.additive else jnp.log(jnp.where(target > 0, target, 0.5 / model.target_scale))
     observed = jnp.ones_like(target) if model.observed is None else model.observed
     rows = observed.sum()
     variance = (observed * (outcome - observed @ outcome / rows) ** 2).sum() / rows

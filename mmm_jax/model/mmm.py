@@ -153,7 +153,7 @@ class MMM(eqx.Module):
         if self.target is None:
             raise ValueError("A model without a target has no likelihood.")
         media = self.media_total(params) if media_total is None else media_total
-        density = self.likelihood.log_density(self.target, self.baseline(params) + media, params)
+        density = self.likelihood.log_density(self.target, self.baseline(params) + media, params, self.target_scale)
         return density if self.observed is None else jnp.where(self.observed > 0, density, 0.0)
 
     def sample_prior(self, key: Array) -> Params:
@@ -173,6 +173,6 @@ class MMM(eqx.Module):
             mu = self.mean(params)
             numpyro.deterministic("mu", mu)
             with numpyro.plate("date", mu.shape[0]):
-                numpyro.sample("y", self.likelihood.distribution(mu, params), obs=self.target)
+                numpyro.sample("y", self.likelihood.distribution(mu, params, self.target_scale), obs=self.target)
 
         return model

@@ -20,6 +20,7 @@ SPECS = {
     "log-normal, saturation first": mj.ModelSpec(
         adstock=ADSTOCK, adstock_first=False, saturation=mj.RootSaturation(), likelihood=mj.LogNormal()
     ),
+    "counts": mj.ModelSpec(adstock=ADSTOCK, likelihood=mj.NegativeBinomial()),
 }
 SHAPES = {
     "hill": mj.ModelSpec(adstock=mj.WeibullPDFAdstock(l_max=4), saturation=mj.HillSaturation()),
@@ -29,7 +30,8 @@ SHAPES = {
 
 @pytest.fixture(scope="module")
 def panel():
-    return mj.synthetic.make_market(weeks=61).panel
+    panel = mj.synthetic.make_market(weeks=61).panel
+    return replace(panel, target=np.round(panel.target))
 
 
 def _panel_for(name, panel):
