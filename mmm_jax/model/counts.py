@@ -29,11 +29,14 @@ class ScaledNegativeBinomial(dist.Distribution):
         scale: counts per unit of `y`.
     """
 
-    support = constraints.nonnegative
-
     def __init__(self, mean: Array, concentration: Array, *, scale: Array) -> None:
         self.mean_count, self.concentration, self.scale = jnp.asarray(scale * mean), jnp.asarray(concentration), scale
         super().__init__(batch_shape=jnp.broadcast_shapes(self.mean_count.shape, self.concentration.shape))
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Counts divided by the scale."""
+        return constraints.nonnegative
 
     def log_prob(self, value: Array, intermediates: object = None) -> Array:
         """Log density; the count is a whole number, which its quotient by the scale no longer is."""

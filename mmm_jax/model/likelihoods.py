@@ -168,7 +168,7 @@ class NegativeBinomial(AbstractLikelihood):
         return ScaledNegativeBinomial(jnp.exp(mu), params["y_concentration"], scale=scale)
 
     def log_density(self, target: Array, mu: Array, params: Params, scale: Array) -> Array:
-        return self.distribution(mu, params, scale).log_prob(target)
+        return jnp.asarray(self.distribution(mu, params, scale).log_prob(target))
 
     def expectation(self, mu: Array, params: Params) -> Array:
         return jnp.exp(mu)
