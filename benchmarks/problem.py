@@ -15,6 +15,11 @@ _CONFIG = Path(__file__).resolve().parents[1] / "examples" / "case_study" / "con
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def data_folder() -> Path:
+    """Where the data lie: the folder that the environment variable names, or the one beside the repository."""
+    return Path(os.environ.get(DATA_FOLDER_VARIABLE, _SHARED))
+
+
 def case_study() -> tuple[str, mj.Panel]:
     """Name and panel; never the network."""
     if DATA_FOLDER_VARIABLE not in os.environ and (_SHARED / "case_study.csv").is_file():

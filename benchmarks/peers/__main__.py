@@ -1,9 +1,10 @@
-"""Peers against this package, one fresh process after another: `python -m benchmarks.peers single|batch [options]`.
+"""Peers against this package, one fresh process after another: `python -m benchmarks.peers single|batch|geo [options]`.
 
 `single` fits the case study's training weeks, each tool in two processes: with empty compilation caches, then with what the
 first one left in them. `batch` fits tables with different data each: this package in two processes as well, the second on
 the programs that the first compiled, which do not depend on the data; a peer in one, whose programs do. A peer may be run
-on the first tables only, and its time for the rest is then extrapolated and marked so. `benchmarks.peers.table` writes
+on the first tables only, and its time for the rest is then extrapolated and marked so. `geo` fits one market of 20 geos
+with Meridian's defaults, once per setting, with empty caches. `benchmarks.peers.table` writes
 Markdown from the JSON.
 """
 
@@ -32,21 +33,21 @@ def main() -> None:
     section: dict[str, Any] = header(options)
     ours, peers = tools(options, section)
     with TemporaryDirectory() as folder:
-        run = run_single if options.mode == "single" else run_batch
-        run(options, section, ours, peers, Path(folder))
+        runs = {"single": run_single, "batch": run_batch, "geo": run_geo}
+        runs[options.mode](options, section, ours, peers, Path(folder))
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("mode", choices=("single", "batch"))
+    parser.add_argument("mode", choices=("single", "batch", "geo"))
     parser.add_argument("--environments", type=Path, default=Path(gettempdir()) / "mmm_jax_peers", help="folder")
     parser.add_argument("--sizes", default="1,8,64,256", help="tables of a batch")
     parser.add_argument("--grid", default=_OURS_GRID, help="our settings, WARMUP+DRAWS[@TARGET]")
     parser.add_argument("--peer-grid", default=_PEERS_GRID, help="the peers' settings")
     parser.add_argument("--samplers", default="nutpie,numpyro", help="of nutpie, numpyro, blackjax, pymc; empty for none")
     parser.add_argument("--engine", default="own", help="ours: own (the package's default), lanes or numpyro")
-    parser.add_argument("--meridian", action="store_true", help="Meridian too (single only)")
+    parser.add_argument("--meridian", action="store_true", help="Meridian too (single; geo always)")
     parser.add_argument("--peer-limit", type=int, help="a peer fits only the first so many tables of a batch")
     parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for one process")
@@ -61,7 +62,7 @@ def header(options: argparse.Namespace) -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{processor()}, {os.cpu_count()} cores; {platform.system()}, Python {platform.python_version()}",
         "options": words,
-        "data": problems.training_table()[1]["data"],
+        "data": "20 simulated geos" if options.mode == "geo" else problems.training_table()[1]["data"],
         "bar": {"min_ess_bulk_above": settings.MIN_ESS_BULK, "max_rhat_below": settings.MAX_RHAT},
         "missing": [],
         "runs": [],
@@ -70,8 +71,9 @@ def header(options: argparse.Namespace) -> dict[str, Any]:
 
 def tools(options: argparse.Namespace, section: dict[str, Any]) -> tuple[Tool, list[Tool]]:
     """Ours and the peers whose environments could be made; of the others, `missing` says why not."""
-    wanted = [("pymc", "PyMC-Marketing", "run_pymc_marketing", name) for name in options.samplers.split(",") if name]
-    if options.meridian and options.mode == "single":
+    samplers = [] if options.mode == "geo" else [name for name in options.samplers.split(",") if name]
+    wanted = [("pymc", "PyMC-Marketing", "run_pymc_marketing", name) for name in samplers]
+    if options.mode == "geo" or (options.meridian and options.mode == "single"):
         wanted.append(("meridian", "Meridian", "run_meridian", "tfp"))
     peers = []
     for home, name, module, sampler in wanted:
@@ -107,6 +109,16 @@ def run_batch(options: argparse.Namespace, section: dict[str, Any], ours: Tool, 
             section["runs"].append(run)
             section["entries"] += [settings.judged(run, size) for size in ([count] if tool is ours else sizes)]
             write(options, section)
+
+
+def run_geo(options: argparse.Namespace, section: dict[str, Any], ours: Tool, peers: list[Tool], folder: Path) -> None:
+    """The peer once per setting, with empty caches: minutes each."""
+    data = problems.geo_problem(folder / "geo")
+    # Ours joins once the package reads tables of many geos.
+    for index, (tool, setting) in enumerate(pair for pair in plan(options, ours, peers) if pair[0] is not ours):
+        run = launch(tool, Job(data, setting, options.chains), folder / f"caches_{index}", options.timeout)
+        section["runs"].append({**run, "caches": "empty"})
+        write(options, section)
 
 
 def plan(options: argparse.Namespace, ours: Tool, peers: list[Tool]) -> list[tuple[Tool, settings.Setting]]:

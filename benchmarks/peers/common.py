@@ -18,6 +18,9 @@ from typing import Any
 STARTED = "BENCHMARK_STARTED"
 """Environment variable with the monotonic time at which the parent started this process."""
 
+KEPT = 1000
+"""Predictive draws of the target that are kept for scores."""
+
 
 def started() -> float:
     """When this process was started, on the monotonic clock; now, where no parent says."""
@@ -36,6 +39,7 @@ def parser(description: str | None, samplers: tuple[str, ...]) -> argparse.Argum
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--limit", type=int, help="only the first so many tables of the folder")
     made.add_argument("--moments", action="store_true", help="write posterior means and deviations too")
+    made.add_argument("--keep", type=Path, help="file of the draws that recovery is scored by")
     made.add_argument("--out", type=Path, required=True)
     return made
 
@@ -97,6 +101,22 @@ def moments(draws: Mapping[str, Any], labels: Mapping[str, list[str]]) -> dict[s
             for key, mean, sd in zip(names, flat.mean(axis=0), flat.std(axis=0, ddof=1), strict=True)
         }
     return {"moments": found}
+
+
+def write_draws(options: argparse.Namespace, *, totals: Any, y: Any, geos: list[str]) -> None:
+    """The draws that recovery is scored by, if the parent asked for them.
+
+    Args:
+        options: the command line.
+        totals: contribution of each channel, summed over the dates, in units of the target, shape (draw, geo, channel).
+        y: predictive draws of the target, shape (draw, geo, date); at most `KEPT` are written.
+        geos: labels.
+    """
+    import numpy as np
+
+    if options.keep is not None:
+        thin = max(len(y) // KEPT, 1)
+        np.savez(options.keep, totals=np.asarray(totals, float), y=np.asarray(y[::thin], np.float32), geos=np.asarray(geos))
 
 
 def fit_each(files: list[Path], fit: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:

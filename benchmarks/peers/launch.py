@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,13 +36,14 @@ class Tool:
 
 @dataclass(frozen=True)
 class Job:
-    """What a process fits, and how."""
+    """What a process fits, and how; `more` are options of its own command line."""
 
     data: Path
     setting: Setting
     chains: int = 4
     limit: int | None = None
     moments: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def launch(tool: Tool, job: Job, caches: Path, timeout: float) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def cache_variables(folder: Path) -> dict[str, str]:
 
 
 def _command(tool: Tool, job: Job, out: Path) -> list[str]:
-    options = {"data": job.data, "sampler": tool.sampler, "chains": job.chains, "out": out}
+    options = {"data": job.data, "sampler": tool.sampler, "chains": job.chains, "out": out, **job.more}
     options |= {name.replace("_", "-"): value for name, value in vars(job.setting).items()}
     if job.limit is not None:
         options["limit"] = job.limit

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.problem import case_study, training_and_test
+from benchmarks.problem import case_study, data_folder, training_and_test
 
 SPEND_NOISE = 0.1
 """Standard deviation of the log of the noise on spend, per week and channel."""
@@ -29,6 +29,27 @@ def batch_problem(n: int, folder: Path, *, seed: int = 0) -> list[Path]:
     """
     frame, roles = training_table()
     return _written(folder, {f"fit_{index:04d}": perturbed(frame, roles, index, seed=seed) for index in range(n)}, roles)
+
+
+def geo_problem(folder: Path) -> Path:
+    """Write the simulated market of 20 geos as it is; returns the file.
+
+    Raises:
+        FileNotFoundError: the data are not there.
+    """
+    frame = pd.read_csv(data_folder() / "geo_media.csv")
+    roles = {
+        "data": "geo_media",
+        "date": "time",
+        "geo": "geo",
+        "target": "conversions",
+        "revenue_per_target": "revenue_per_conversion",
+        "population": "population",
+        "channels": [name for name in frame if name.endswith("_impression")],
+        "spend": [name for name in frame if name.endswith("_spend")],
+        "controls": [name for name in frame if name.endswith("_control")],
+    }
+    return _written(folder, {"geo_media": frame}, roles)[0]
 
 
 def perturbed(frame: pd.DataFrame, roles: dict[str, Any], index: int, *, seed: int = 0) -> pd.DataFrame:

@@ -68,6 +68,8 @@ def markdown(document: dict[str, Any]) -> str:
     parts = ["# Peers", "Made by `python -m benchmarks.peers.table` from the JSON of the runs."]
     if "single" in document:
         parts += ["## One fit, each in fresh processes", *about(document["single"]), *single(document["single"])]
+    if "geo" in document:
+        parts += ["## One market of 20 geos", *about(document["geo"]), *single(document["geo"])]
     if "batch" in document:
         parts += ["## A batch of fits", *about(document["batch"]), *batch(document["batch"])]
     return "\n\n".join(parts)

@@ -33,8 +33,9 @@ def contributions(model: MMM, params: Params) -> Contributions:
 def outcome(model: MMM, params: Params, key: Array) -> dict[str, Array]:
     """One draw `y` of the target and its expected value `mean` per period, in units of the target."""
     mu = model.mean(params)
-    drawn = model.likelihood.distribution(mu, params).sample(key)
-    return {"y": model.target_scale * drawn, "mean": model.expectation(mu, params)}
+    drawn = model.target_scale * model.likelihood.distribution(mu, params, model.target_scale).sample(key)
+    # A count divided by the scale and multiplied by it again is off by a rounding.
+    return {"y": jnp.round(drawn) if model.likelihood.counts else drawn, "mean": model.expectation(mu, params)}
 
 
 def geo_outcome(model: GeoMMM, params: Params, key: Array) -> dict[str, Array]:

@@ -129,7 +129,9 @@ def _leveling(model: MMM | GeoMMM, charts: Mapping[str, AbstractChart]) -> Float
     """
     one = model.markets if isinstance(model, GeoMMM) else model
     target = jnp.zeros(one.windows.shape[:-3] + one.windows.shape[-1:]) if one.target is None else jnp.asarray(one.target)
-    outcome = target if one.likelihood.additive else jnp.log(target)
+    # A count of 0 has no logarithm; half a count stands for it.
+    least = 0.5 / jnp.expand_dims(one.target_scale, -1)
+    outcome = target if one.likelihood.additive else jnp.log(jnp.where(target > 0, target, least))
     observed = jnp.ones_like(target) if one.observed is None else one.observed
     level = charts.get(_POOLED, charts["intercept"])
     along = tuple(range(len(level.shape), target.ndim))

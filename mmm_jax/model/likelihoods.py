@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from mmm_jax.errors import PanelError
 from mmm_jax.model.components import Params
+from mmm_jax.model.counts import ScaledNegativeBinomial
 from mmm_jax.model.priors import gamma_from_moments
 from mmm_jax.model.truncated import LeftTruncatedNormal
 
@@ -20,22 +21,27 @@ _LOG_SQRT_2PI = 0.5 * float(np.log(2 * np.pi))
 class AbstractLikelihood(eqx.Module):
     """How the observed target scatters around what the model expects.
 
-    `additive` says whether the expected target is `mu` itself, so that the components add up to it.
+    `additive` says whether the expected target is `mu` itself, so that the components add up to it; `counts`, whether the
+    target is a whole number in its own units. `scale` is always what the target was divided by: most likelihoods have no
+    unit and need none, counts do.
     """
 
     additive: ClassVar[bool]
+    counts: ClassVar[bool]
 
     @abc.abstractmethod
     def default_priors(self) -> dict[str, dist.Distribution]:
         """Prior of each parameter of the likelihood, by its full name."""
 
     @abc.abstractmethod
-    def distribution(self, mu: Float[Array, " time"], params: Params) -> dist.Distribution:
+    def distribution(self, mu: Float[Array, " time"], params: Params, scale: Float[Array, ""]) -> dist.Distribution:
         """Distribution of the scaled target."""
 
     @abc.abstractmethod
-    def log_density(self, target: Float[Array, " time"], mu: Float[Array, " time"], params: Params) -> Float[Array, " time"]:
-        """Log density of the scaled target per period."""
+    def log_density(
+        self, target: Float[Array, " time"], mu: Float[Array, " time"], params: Params, scale: Float[Array, ""]
+    ) -> Float[Array, " time"]:
+        """Log density of the scaled target per period; less `log(scale)`, it is that of the target in its own units."""
 
     @abc.abstractmethod
     def expectation(self, mu: Float[Array, "*shape"], params: Params) -> Float[Array, "*shape"]:
@@ -50,14 +56,15 @@ class Normal(AbstractLikelihood):
     """Normal scatter with standard deviation `y_sigma`."""
 
     additive: ClassVar = True
+    counts: ClassVar = False
 
     def default_priors(self) -> dict[str, dist.Distribution]:
         return {"y_sigma": dist.HalfNormal(2.0)}
 
-    def distribution(self, mu: Array, params: Params) -> dist.Distribution:
+    def distribution(self, mu: Array, params: Params, scale: Array) -> dist.Distribution:
         return dist.Normal(mu, params["y_sigma"])
 
-    def log_density(self, target: Array, mu: Array, params: Params) -> Array:
+    def log_density(self, target: Array, mu: Array, params: Params, scale: Array) -> Array:
         return _normal_log_density(target, mu, params["y_sigma"])
 
     def expectation(self, mu: Array, params: Params) -> Array:
@@ -79,15 +86,16 @@ class TruncatedNormal(AbstractLikelihood):
 
     lower: float = eqx.field(static=True, default=0.0, converter=float)
     additive: ClassVar = True
+    counts: ClassVar = False
 
     def default_priors(self) -> dict[str, dist.Distribution]:
         return {"y_sigma": dist.HalfNormal(2.0)}
 
-    def distribution(self, mu: Array, params: Params) -> dist.Distribution:
+    def distribution(self, mu: Array, params: Params, scale: Array) -> dist.Distribution:
         return LeftTruncatedNormal(mu, params["y_sigma"], low=self.lower)
 
-    def log_density(self, target: Array, mu: Array, params: Params) -> Array:
-        return jnp.asarray(self.distribution(mu, params).log_prob(target))
+    def log_density(self, target: Array, mu: Array, params: Params, scale: Array) -> Array:
+        return jnp.asarray(self.distribution(mu, params, scale).log_prob(target))
 
     def expectation(self, mu: Array, params: Params) -> Array:
         return mu
@@ -100,16 +108,17 @@ class StudentT(AbstractLikelihood):
     """Student-t scatter with `nu` degrees of freedom: outlying periods pull less."""
 
     additive: ClassVar = True
+    counts: ClassVar = False
 
     def default_priors(self) -> dict[str, dist.Distribution]:
         # Mean 20, heavy towards few degrees of freedom: Juarez and Steel (2010), Model-based clustering.
         return {"y_sigma": dist.HalfNormal(2.0), "y_nu": dist.Gamma(2.0, 0.1)}
 
-    def distribution(self, mu: Array, params: Params) -> dist.Distribution:
+    def distribution(self, mu: Array, params: Params, scale: Array) -> dist.Distribution:
         return dist.StudentT(params["y_nu"], mu, params["y_sigma"])
 
-    def log_density(self, target: Array, mu: Array, params: Params) -> Array:
-        return jnp.asarray(self.distribution(mu, params).log_prob(target))
+    def log_density(self, target: Array, mu: Array, params: Params, scale: Array) -> Array:
+        return jnp.asarray(self.distribution(mu, params, scale).log_prob(target))
 
     def expectation(self, mu: Array, params: Params) -> Array:
         return mu
@@ -122,14 +131,15 @@ class LogNormal(AbstractLikelihood):
     """Log-normal scatter around `exp(mu)`: components multiply, and the expected target is `exp(mu + y_sigma**2 / 2)`."""
 
     additive: ClassVar = False
+    counts: ClassVar = False
 
     def default_priors(self) -> dict[str, dist.Distribution]:
         return {"y_sigma": gamma_from_moments(0.5, 0.5)}
 
-    def distribution(self, mu: Array, params: Params) -> dist.Distribution:
+    def distribution(self, mu: Array, params: Params, scale: Array) -> dist.Distribution:
         return dist.LogNormal(mu, params["y_sigma"])
 
-    def log_density(self, target: Array, mu: Array, params: Params) -> Array:
+    def log_density(self, target: Array, mu: Array, params: Params, scale: Array) -> Array:
         log_target = jnp.log(target)
         return _normal_log_density(log_target, mu, params["y_sigma"]) - log_target
 
@@ -140,7 +150,35 @@ class LogNormal(AbstractLikelihood):
         _check_above(target, dates, name, 0.0, strict=True, likelihood="LogNormal")
 
 
-LIKELIHOODS: tuple[type[AbstractLikelihood], ...] = (Normal, TruncatedNormal, StudentT, LogNormal)
+class NegativeBinomial(AbstractLikelihood):
+    """Counts around `exp(mu)`, such as orders or sign-ups: components multiply, and the target may be 0.
+
+    Of an expected count `m` the variance is `m + m**2 / y_concentration`: beside the scatter of any count, the expectation
+    itself scatters by `1 / sqrt(y_concentration)` of its size. `mu` is the logarithm of the expected scaled target.
+    """
+
+    additive: ClassVar = False
+    counts: ClassVar = True
+
+    def default_priors(self) -> dict[str, dist.Distribution]:
+        # The scatter beside the counts' own is 22 % in the median, and 5 % to 97 % with a probability of 95 %.
+        return {"y_concentration": dist.LogNormal(3.0, 1.5)}
+
+    def distribution(self, mu: Array, params: Params, scale: Array) -> dist.Distribution:
+        return ScaledNegativeBinomial(jnp.exp(mu), params["y_concentration"], scale=scale)
+
+    def log_density(self, target: Array, mu: Array, params: Params, scale: Array) -> Array:
+        return jnp.asarray(self.distribution(mu, params, scale).log_prob(target))
+
+    def expectation(self, mu: Array, params: Params) -> Array:
+        return jnp.exp(mu)
+
+    def check_target(self, target: np.ndarray, dates: np.ndarray, name: str, scale: float) -> None:
+        _check_above(target, dates, name, 0.0, strict=False, likelihood="NegativeBinomial")
+        _check_whole(target, dates, name)
+
+
+LIKELIHOODS: tuple[type[AbstractLikelihood], ...] = (Normal, TruncatedNormal, StudentT, LogNormal, NegativeBinomial)
 
 
 def _normal_log_density(target: Array, mu: Array, sigma: Array) -> Array:
@@ -154,4 +192,13 @@ def _check_above(target: np.ndarray, dates: np.ndarray, name: str, lower: float,
         raise PanelError(
             f"The {likelihood} likelihood needs a target {relation} {lower:g}, but {len(bad)} cells of {name!r} are not; "
             f"the first is on {dates[bad[0]]}: got {target[bad[0]]}. Choose another likelihood, or correct the cell."
+        )
+
+
+def _check_whole(target: np.ndarray, dates: np.ndarray, name: str) -> None:
+    bad = np.flatnonzero(target != np.round(target))
+    if len(bad):
+        raise PanelError(
+            f"The NegativeBinomial likelihood needs whole numbers, but {len(bad)} cells of {name!r} are not; the first is "
+            f"on {dates[bad[0]]}: got {target[bad[0]]}. If the target is no count, choose another likelihood."
         )

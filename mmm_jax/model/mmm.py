@@ -184,7 +184,7 @@ class MMM(AbstractMMM):
         if self.target is None:
             raise ValueError("A model without a target has no likelihood.")
         media = self.media_total(params) if media_total is None else media_total
-        density = self.likelihood.log_density(self.target, self.baseline(params) + media, params)
+        density = self.likelihood.log_density(self.target, self.baseline(params) + media, params, self.target_scale)
         return density if self.observed is None else jnp.where(self.observed > 0, density, 0.0)
 
     def numpyro_model(self) -> Callable[[], None]:
@@ -199,6 +199,6 @@ class MMM(AbstractMMM):
             numpyro.deterministic("mu", mu)
             counted = True if self.observed is None else self.observed > 0
             with numpyro.plate("date", mu.shape[0]), numpyro.handlers.mask(mask=counted):
-                numpyro.sample("y", self.likelihood.distribution(mu, params), obs=self.target)
+                numpyro.sample("y", self.likelihood.distribution(mu, params, self.target_scale), obs=self.target)
 
         return model

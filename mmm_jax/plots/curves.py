@@ -65,7 +65,7 @@ def plot_saturation_curves(
             per period.
         prob: probability of the central interval.
         share_y: one vertical axis for all channels, so that their heights compare.
-        log_link: the likelihood is log-normal, so that the effect is on the target's logarithm.
+        log_link: the likelihood has a log link, so that the effect is on the target's logarithm.
         currency: name of the currency.
         period: the word for one row of the panel, such as "week".
         target: name and unit of the target.

@@ -1,5 +1,7 @@
 """What the draws say, against naive NumPy readings of section 10 of the maths."""
 
+from dataclasses import replace
+
 import helpers
 import jax
 import jax.numpy as jnp
@@ -53,6 +55,14 @@ def multiplicative(panel):
     return prior_fit(panel, _spec(mj.LogNormal()))
 
 
+@pytest.fixture(scope="module")
+def counts(panel):
+    spec = mj.ModelSpec(
+        adstock=mj.GeometricAdstock(l_max=4), likelihood=mj.NegativeBinomial(), priors={"saturation_beta": mj.SpendShare()}
+    )
+    return prior_fit(replace(panel, target=np.round(panel.target)), spec)
+
+
 def _total(contributions):
     members = ("channel", "control")
     parts = [part.sum([dim for dim in part.dims if dim in members]) for part in contributions.data_vars.values()]
@@ -60,12 +70,12 @@ def _total(contributions):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("name", ["additive", "multiplicative"])
+@pytest.mark.parametrize("name", ["additive", "multiplicative", "counts"])
 def test_contributions_sum_to_the_mean(name, request):
     fit = request.getfixturevalue(name)
     contributions = fit.contributions()
     np.testing.assert_allclose(_total(contributions), fit.predict()["mean"], rtol=1e-9, atol=1e-6 * fit.scales.target)
-    assert ("interaction" in contributions) == (name == "multiplicative")
+    assert ("interaction" in contributions) == (name != "additive")
 
 
 def _naive_effects(fit, chain, draw, spend):

@@ -1,5 +1,7 @@
 """The flat vector: whatever coordinates it has, the density is that of the model."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ ADSTOCK = mj.GeometricAdstock(l_max=4)
 SPECS = {
     "normal": mj.ModelSpec(adstock=ADSTOCK, yearly_seasonality=1),
     "log-normal, saturation first": mj.ModelSpec(adstock=ADSTOCK, adstock_first=False, likelihood=mj.LogNormal()),
+    "counts": mj.ModelSpec(adstock=ADSTOCK, likelihood=mj.NegativeBinomial()),
     "positive intercept": mj.ModelSpec(adstock=ADSTOCK, priors={"intercept": dist.HalfNormal(0.5)}),
     "gamma intercept, tight": mj.ModelSpec(adstock=ADSTOCK, priors={"intercept": dist.Gamma(400.0, 1000.0)}),
 }
@@ -26,7 +29,15 @@ def panel():
 
 
 def _target(name, panel):
+    panel = _counts(panel) if name == "counts" else panel
     return target_of(build_model(SPECS[name], panel, mj.Scales.from_panel(panel)))
+
+
+def _counts(panel):
+    """Thousands of orders, and one week without any."""
+    target = np.round(panel.target / 1e5)
+    target[7] = 0.0
+    return replace(panel, target=target)
 
 
 def _joined(params):

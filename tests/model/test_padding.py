@@ -20,6 +20,7 @@ SPECS = {
     "log-normal, saturation first": mj.ModelSpec(
         adstock=ADSTOCK, adstock_first=False, saturation=mj.RootSaturation(), likelihood=mj.LogNormal()
     ),
+    "counts": mj.ModelSpec(adstock=ADSTOCK, likelihood=mj.NegativeBinomial()),
 }
 SHAPES = {
     "hill": mj.ModelSpec(adstock=mj.WeibullPDFAdstock(l_max=4), saturation=mj.HillSaturation()),
@@ -29,7 +30,8 @@ SHAPES = {
 
 @pytest.fixture(scope="module")
 def panel():
-    return mj.synthetic.make_market(weeks=61).panel
+    panel = mj.synthetic.make_market(weeks=61).panel
+    return replace(panel, target=np.round(panel.target))
 
 
 def _panel_for(name, panel):
@@ -93,8 +95,8 @@ def test_the_bucket_depends_on_sizes_only(panel):
     other = mj.synthetic.make_market(seed=5, weeks=61, start="2016-01-03").panel
     assert not np.array_equal(other.spend, panel.spend)
     assert bucket_of(other) == bucket_of(panel) == (64, 8, 8, 0)
-    assert bucket_of(panel.take(slice(0, 48))) == (48, 8, 8)
-    assert bucket_of(_panel_for("no controls", panel)) == (64, 8, 0)
+    assert bucket_of(panel.take(slice(0, 48))) == (48, 8, 8, 0)
+    assert bucket_of(_panel_for("no controls", panel)) == (64, 8, 0, 0)
 
 
 @pytest.mark.parametrize(("least", "parts"), [(16, 8), (2, 4), (4, 4)])

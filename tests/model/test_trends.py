@@ -69,7 +69,7 @@ def test_a_baseline_that_moves_is_found():
     values = {name: getattr(market.panel, name) for name in market.panel.__dataclass_fields__}
     panel = mj.Panel(**{**values, "target": market.panel.target + path})
     spec = mj.ModelSpec(adstock=mj.GeometricAdstock(l_max=6), yearly_seasonality=2, trend=mj.KnotTrend(9))
-    fit = mj.fit(panel, spec, key=0, progress=False)
+    fit = mj.fit(panel, spec, key=0, num_samples=1500, progress=False)
     found = fit.contributions()["trend"]
     # The level is the intercept's to share.
     shape = found - found.mean("date")

@@ -62,7 +62,7 @@ def test_truths_are_the_prior_and_targets_are_its_predictive():
 
 
 def test_simulations_keep_to_the_likelihoods_support():
-    for likelihood in (mj.TruncatedNormal(), mj.LogNormal()):
+    for likelihood in (mj.TruncatedNormal(), mj.LogNormal(), mj.NegativeBinomial()):
         spec = mj.ModelSpec(adstock=SPEC.adstock, likelihood=likelihood)
         panel = small_market(70)
         for one in simulated(spec, panel, mj.Scales.from_panel(panel), jax.random.key(0), range(16), "float32"):

@@ -1,0 +1,114 @@
+"""Recovery with this package: `python -m benchmarks.peers.recover_ours --data ... --out ...`, from the repository's root.
+
+The priors are the peers' as far as the curves allow: theirs are sigmoids, ours Hill curves, which made the data.
+"""
+
+from benchmarks.peers import common
+
+_STARTED = common.started()
+
+import time  # noqa: E402
+import warnings  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+import mmm_jax as mj  # noqa: E402
+
+_PACKAGES = ("mmm-jax", "jax", "jaxlib", "numpyro", "arviz", "numpy")
+_HOW = "Adstock Beta(1, 3) over 8 weeks, Hill curves whose heights are half-normal by spend share, waves of order 2; all \
+else by default."
+
+
+def main() -> None:
+    """Fit every table, write the run, and its draws beside it."""
+    options = common.parser(__doc__, ("own", "lanes", "numpyro")).parse_args()
+    warnings.simplefilter("ignore")
+    startup = time.monotonic() - _STARTED
+    roles = common.read_roles(options.data)
+    fits = common.fit_each(common.tables(options.data, options.limit), lambda path: fit_table(path, roles, options))
+    common.write_run(
+        options,
+        tool="mmm_jax",
+        dtype=common.dtype_of(fits),
+        device="cpu",
+        packages=_PACKAGES,
+        startup=startup,
+        fits=fits,
+        how=_HOW,
+    )
+
+
+def fit_table(path: Path, roles: dict[str, Any], options: Any) -> dict[str, Any]:
+    """Read, build, sample; then, off the clock, predictions, totals and convergence."""
+    began = time.monotonic()
+    frame = common.read_table(path, roles)
+    geos = list(dict.fromkeys(frame[roles["geo"]]))
+    fit = (fit_national if len(geos) == 1 else fit_geos)(frame, roles, options)
+    wall = time.monotonic() - began
+    common.write_draws(options, totals=totals(fit, roles), y=predicted(fit), geos=geos)
+    found = fit.diagnostics
+    return {
+        "wall_seconds": wall,
+        "sampling_seconds": found.wall_seconds.get("sample"),
+        "divergences": found.divergences,
+        "min_ess_bulk": found.min_ess_bulk,
+        "min_ess_tail": found.min_ess_tail,
+        "max_rhat": found.max_rhat,
+        "dtype": fit.precision,
+    }
+
+
+def fit_national(frame: Any, roles: dict[str, Any], options: Any) -> mj.Fit:
+    """One market."""
+    panel = mj.Panel.from_frame(
+        frame, date=roles["date"], target=roles["target"], channels=roles["channels"], controls=roles["controls"]
+    )
+    settings: dict[str, Any] = {} if options.sampler == "own" else {"engine": options.sampler}
+    return mj.fit(
+        panel,
+        spec(roles),
+        key=options.seed,
+        num_chains=options.chains,
+        num_warmup=options.warmup,
+        num_samples=options.draws,
+        target_accept=options.target_accept,
+        progress=False,
+        **settings,
+    )
+
+
+def fit_geos(frame: Any, roles: dict[str, Any], options: Any) -> mj.Fit:
+    """Many markets in one model.
+
+    TODO: written when the package has panels of geos. With it, `totals` and `predicted` must keep the geos apart.
+    """
+    raise NotImplementedError("The package has no panels of geos yet.")
+
+
+def spec(roles: dict[str, Any]) -> mj.ModelSpec:
+    """The model: as the peers', heights have the scale of the share of spend times the number of channels."""
+    return mj.ModelSpec(
+        adstock=mj.GeometricAdstock(l_max=8),
+        saturation=mj.HillSaturation(),
+        yearly_seasonality=2,
+        priors={"saturation_beta": mj.SpendShare(float(len(roles["channels"])))},
+    )
+
+
+def totals(fit: mj.Fit, roles: dict[str, Any]) -> np.ndarray:
+    """Draws of each channel's contribution over all dates, shape (draw, geo, channel)."""
+    media = fit.contributions()["media"].sum("date").transpose("chain", "draw", "channel")
+    values = media.sel(channel=list(roles["channels"])).to_numpy()
+    return values.reshape(-1, 1, values.shape[-1])
+
+
+def predicted(fit: mj.Fit) -> np.ndarray:
+    """Predictive draws of the target, shape (draw, geo, date)."""
+    y = fit.predict()["y"].transpose("chain", "draw", "date").to_numpy()
+    return y.reshape(-1, 1, y.shape[-1])
+
+
+if __name__ == "__main__":
+    main()
