@@ -45,9 +45,9 @@ def fit_table(path: Path, roles: dict[str, Any], options: Any) -> dict[str, Any]
     began = time.monotonic()
     frame = common.read_table(path, roles)
     geos = list(dict.fromkeys(frame[roles["geo"]]))
-    fit = (fit_national if len(geos) == 1 else fit_geos)(frame, roles, options)
+    fit = fit_market(frame, roles, options, **({} if len(geos) == 1 else {"geo": roles["geo"]}))
     wall = time.monotonic() - began
-    common.write_draws(options, totals=totals(fit, roles), y=predicted(fit), geos=geos)
+    common.write_draws(options, totals=totals(fit, roles, geos), y=predicted(fit, geos), geos=geos)
     found = fit.diagnostics
     return {
         "wall_seconds": wall,
@@ -60,10 +60,10 @@ def fit_table(path: Path, roles: dict[str, Any], options: Any) -> dict[str, Any]
     }
 
 
-def fit_national(frame: Any, roles: dict[str, Any], options: Any) -> mj.Fit:
-    """One market."""
+def fit_market(frame: Any, roles: dict[str, Any], options: Any, **geo: str) -> Any:
+    """One market, or with `geo=` many of them in one model with the package's default pooling."""
     panel = mj.Panel.from_frame(
-        frame, date=roles["date"], target=roles["target"], channels=roles["channels"], controls=roles["controls"]
+        frame, date=roles["date"], target=roles["target"], channels=roles["channels"], controls=roles["controls"], **geo
     )
     settings: dict[str, Any] = {} if options.sampler == "own" else {"engine": options.sampler}
     return mj.fit(
@@ -79,14 +79,6 @@ def fit_national(frame: Any, roles: dict[str, Any], options: Any) -> mj.Fit:
     )
 
 
-def fit_geos(frame: Any, roles: dict[str, Any], options: Any) -> mj.Fit:
-    """Many markets in one model.
-
-    TODO: written when the package has panels of geos. With it, `totals` and `predicted` must keep the geos apart.
-    """
-    raise NotImplementedError("The package has no panels of geos yet.")
-
-
 def spec(roles: dict[str, Any]) -> mj.ModelSpec:
     """The model: as the peers', heights have the scale of the share of spend times the number of channels."""
     return mj.ModelSpec(
@@ -97,17 +89,22 @@ def spec(roles: dict[str, Any]) -> mj.ModelSpec:
     )
 
 
-def totals(fit: mj.Fit, roles: dict[str, Any]) -> np.ndarray:
+def totals(fit: Any, roles: dict[str, Any], geos: list[str]) -> np.ndarray:
     """Draws of each channel's contribution over all dates, shape (draw, geo, channel)."""
-    media = fit.contributions()["media"].sum("date").transpose("chain", "draw", "channel")
+    media = by_geo(fit.contribution_totals()["media"], geos).transpose("chain", "draw", "geo", "channel")
     values = media.sel(channel=list(roles["channels"])).to_numpy()
-    return values.reshape(-1, 1, values.shape[-1])
+    return values.reshape(-1, *values.shape[2:])
 
 
-def predicted(fit: mj.Fit) -> np.ndarray:
+def predicted(fit: Any, geos: list[str]) -> np.ndarray:
     """Predictive draws of the target, shape (draw, geo, date)."""
-    y = fit.predict()["y"].transpose("chain", "draw", "date").to_numpy()
-    return y.reshape(-1, 1, y.shape[-1])
+    y = by_geo(fit.predict()["y"], geos).transpose("chain", "draw", "geo", "date").to_numpy()
+    return y.reshape(-1, *y.shape[2:])
+
+
+def by_geo(values: Any, geos: list[str]) -> Any:
+    """With the geos as a dimension, in this order; one market is one geo."""
+    return values.sel(geo=geos) if "geo" in values.dims else values.expand_dims(geo=geos)
 
 
 if __name__ == "__main__":

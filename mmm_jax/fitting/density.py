@@ -100,6 +100,7 @@ def _placed(
     name = _POOLED if _POOLED in z else "intercept"
     level = z.pop(name)
     params, added = rule(z)
+    params = target.model.completed(params)
     media = target.model.media_total(params)
     # Rows of all that share the level: of one geo, or of all geos if they have one intercept.
     rest = level - jnp.sum(target.leveling * media, axis=tuple(range(level.ndim, media.ndim)))

@@ -24,8 +24,11 @@ from mmm_jax.model.mmm import MMM
 from mmm_jax.model.padding import Sizes, padded_numbers, padded_priors
 from mmm_jax.model.pooling import Pooled, all_priors, parameter_dims, pooled_parameters
 from mmm_jax.model.priors import SpendShare, expanded
+from mmm_jax.model.returns import return_units
 from mmm_jax.model.seasonality import calendar_waves, mode_labels
 from mmm_jax.model.spec import ModelSpec
+
+_NO_RETURNS: dict[str, None] = {"return_units": None, "return_rows": None}
 
 Families = dict[str, type[dist.Distribution]]
 """By parameter name."""
@@ -88,7 +91,16 @@ def market_numbers(
         "position": _position(rows, training),
         "channel_scale": scales.channel,
         "target_scale": np.asarray(scales.target),
+        **_returns(spec, training, scales, rows),
     }
+
+
+def _returns(spec: ModelSpec, training: Panel, scales: Scales, rows: Panel) -> dict[str, Any]:
+    if spec.media_prior == "effect":
+        return _NO_RETURNS
+    units = return_units(spec.media_prior, training, scales)
+    # Only over the training rows does a return say anything of the effect.
+    return {"return_units": units, "return_rows": rows.present.astype(float)} if rows is training else _NO_RETURNS
 
 
 def _scaled_target(rows: Panel, scales: Scales) -> np.ndarray | None:
@@ -127,6 +139,9 @@ def _assembled(
         target_scale=numbers["target_scale"],
         prior_arguments=jax.tree.map(jnp.asarray, priors),
         prior_families=tuple(sorted(families.items())),
+        return_units=numbers["return_units"],
+        return_rows=numbers["return_rows"],
+        media_prior=spec.media_prior,
         history=history,
         adstock_first=spec.adstock_first,
     )
@@ -153,7 +168,7 @@ def build_geo_model(spec: ModelSpec, training: GeoPanel, scales: GeoScales, *, s
         made = [padded_numbers(numbers, sizes) for numbers in made]
         made += [{**made[0], "observed": np.zeros(sizes.time)}] * (sizes.geo - len(made))
         arguments = padded_priors(arguments, spec, training, sizes)
-    stacked = {name: np.stack([numbers[name] for numbers in made]) for name in made[0]}
+    stacked = {name: None if one is None else np.stack([numbers[name] for numbers in made]) for name, one in made[0].items()}
     return _assembled_geos(spec, families, stacked, arguments, pooled_parameters(spec, training))
 
 

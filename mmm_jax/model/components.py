@@ -129,11 +129,13 @@ class NoAdstock(AbstractAdstock):
 class AbstractSaturation(eqx.Module):
     """How the effect of one more unit of spend falls with the spend.
 
-    Of `parameters`, `effect` is the one that says how large the effect is, rather than of what shape.
+    Of `parameters`, `effect` is the one that says how large the effect is, rather than of what shape; `proportional` says
+    whether it multiplies the curve.
     """
 
     parameters: ClassVar[tuple[str, ...]]
     effect: ClassVar[str]
+    proportional: ClassVar[bool] = True
     curve: ClassVar[Curve]
     partials: ClassVar[CurvePartials]
 
@@ -170,6 +172,7 @@ class TanhSaturation(AbstractSaturation):
 
     parameters: ClassVar = ("b", "c")
     effect: ClassVar = "b"
+    proportional: ClassVar = False
     curve: ClassVar = staticmethod(saturation.tanh)
     partials: ClassVar = staticmethod(saturation.tanh_partials)
 

@@ -50,7 +50,7 @@ class GeoMMM(AbstractMMM):
             params: one draw; what it lacks, such as the intercept where only media are asked for, is left out.
         """
         found = {}
-        for name, _, how, link in self.pooling:
+        for name, _, how, link, _ in self.pooling:
             if how == "partial" and f"{name}_eps" in params:
                 low, high = self._bounds(name)
                 deviation = params[f"{name}_eta"] * params[f"{name}_eps"]
@@ -62,6 +62,14 @@ class GeoMMM(AbstractMMM):
     def _bounds(self, name: str) -> tuple[Array, Array]:
         arguments = self.prior_arguments[name]
         return arguments.get("low", jnp.zeros(())), arguments.get("high", jnp.ones(()))
+
+    def completed(self, params: Params) -> Params:
+        """The parameters with those that follow from others, in every geo on their own."""
+        derived = [part.name for part in self.pooling if part.derived]
+        if not derived:
+            return params
+        made = self.everywhere(MMM.completed, params)
+        return {**params, **{name: made[name] for name in derived}}
 
     def media_total(self, params: Params) -> Float[Array, "geo time"]:
         """Summed effect of all channels, in units of the scaled target."""
@@ -101,6 +109,7 @@ class GeoMMM(AbstractMMM):
                 name: jnp.asarray(numpyro.sample(name, prior.to_event(len(prior.batch_shape))))
                 for name, prior in self.priors.items()
             }
+            params = self.completed(params)
             numpyro.deterministic("mu", self.mean(params))
             numpyro.factor("likelihood", self.log_likelihood(params).sum())
 

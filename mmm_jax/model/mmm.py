@@ -14,6 +14,7 @@ from mmm_jax.kernels.adstock import carry_over, lagged
 from mmm_jax.kernels.media import media_effects, media_total
 from mmm_jax.model.components import AbstractAdstock, AbstractSaturation, Params
 from mmm_jax.model.likelihoods import AbstractLikelihood
+from mmm_jax.model.returns import with_effect
 from mmm_jax.model.trends import AbstractTrend
 
 _WAVES = ("fourier", "monthly", "weekly")
@@ -48,6 +49,10 @@ class AbstractMMM(eqx.Module):
     def media_total(self, params: Params) -> Float[Array, "*rows"]:
         """Summed effect of all channels, in units of the scaled target."""
 
+    @abc.abstractmethod
+    def completed(self, params: Params) -> Params:
+        """The parameters with those that follow from others."""
+
     def log_density(self, params: Params) -> Float[Array, ""]:
         """Joint log density of the priors and the scaled target at constrained parameters."""
         return sum(self.log_density_terms(params).values(), start=jnp.zeros(()))
@@ -55,14 +60,15 @@ class AbstractMMM(eqx.Module):
     def log_density_terms(self, params: Params) -> dict[str, Float[Array, ""]]:
         """Summed log density of every parameter's prior, by its name, and of the target under `likelihood`."""
         terms = {name: jnp.sum(prior.log_prob(params[name])) for name, prior in self.priors.items()}
-        terms["likelihood"] = self.log_likelihood(params).sum()
+        terms["likelihood"] = self.log_likelihood(self.completed(params)).sum()
         return terms
 
     def sample_prior(self, key: Array) -> Params:
         """One draw of all parameters from their priors."""
         priors, keys = self.priors, jax.random.split(key, len(self.prior_families))
         # Sorted, as a pytree's dictionary is: the draws do not depend on the order in which the spec names the priors.
-        return {name: jnp.asarray(priors[name].sample(k)) for name, k in zip(sorted(priors), keys, strict=True)}
+        drawn = {name: jnp.asarray(priors[name].sample(k)) for name, k in zip(sorted(priors), keys, strict=True)}
+        return self.completed(drawn)
 
 
 class MMM(AbstractMMM):
@@ -81,6 +87,10 @@ class MMM(AbstractMMM):
         target_scale: units of the target per unit of `target`.
         prior_arguments: of every parameter's prior, by the parameter's name, in the parameter's shape.
         prior_families: name and NumPyro family of every parameter's prior.
+        return_units: contribution over all training rows, in scaled target, per unit of the return that the prior is stated
+            on, shape (channel,); `None` where it is stated on the effect.
+        return_rows: 1 for the rows that count in that return, shape (time,).
+        media_prior: what the prior is stated on.
         history: rows of `media` that lie before the first row of the model.
     """
 
@@ -97,8 +107,17 @@ class MMM(AbstractMMM):
     target_scale: Float[Array, ""]
     prior_arguments: dict[str, dict[str, Array]]
     prior_families: tuple[tuple[str, type[dist.Distribution]], ...] = eqx.field(static=True)
+    return_units: Float[Array, " channel"] | None
+    return_rows: Float[Array, " time"] | None
+    media_prior: str = eqx.field(static=True)
     history: int = eqx.field(static=True)
     adstock_first: bool = eqx.field(static=True)
+
+    def completed(self, params: Params) -> Params:
+        """The parameters with those that follow from others: the effect, where the prior is stated on a return."""
+        if self.return_units is None:
+            return params
+        return with_effect(self, params, self.media_prior, f"saturation_{self.saturation.effect}")
 
     def mean(self, params: Params, media: Float[Array, "channel history_time"] | None = None) -> Float[Array, " time"]:
         """Linear predictor `mu` of the scaled target.
@@ -195,6 +214,7 @@ class MMM(AbstractMMM):
                 name: jnp.asarray(numpyro.sample(name, prior.to_event(len(prior.batch_shape))))
                 for name, prior in self.priors.items()
             }
+            params = self.completed(params)
             mu = self.mean(params)
             numpyro.deterministic("mu", mu)
             counted = True if self.observed is None else self.observed > 0

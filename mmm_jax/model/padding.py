@@ -52,6 +52,8 @@ def padded_numbers(numbers: Mapping[str, Any], sizes: Sizes) -> dict[str, Any]:
         "position": np.pad(numbers["position"], (0, time)),
         "channel_scale": np.pad(numbers["channel_scale"], (0, channel), constant_values=1.0),
         "target_scale": numbers["target_scale"],
+        "return_units": _padded(numbers["return_units"], channel),
+        "return_rows": _padded(numbers["return_rows"], time),
     }
 
 
@@ -93,6 +95,10 @@ def _lengths(panel: AnyPanel) -> dict[str, int]:
     """Of the dimensions that are padded."""
     found = {"channel": len(panel.channels), "control": len(panel.control_names)}
     return {**found, "geo": len(panel.geos)} if isinstance(panel, GeoPanel) else found
+
+
+def _padded(values: np.ndarray | None, more: int) -> np.ndarray | None:
+    return None if values is None else np.pad(values, (0, more))
 
 
 def _pad_prior(values: np.ndarray, dims: tuple[str, ...], more: Mapping[str, int]) -> np.ndarray:

@@ -33,25 +33,30 @@ class Pooled(NamedTuple):
         dims: of its common value.
         how: `none`, `partial` or `complete`.
         link: where it lives.
+        derived: whether it follows from others, geo by geo.
     """
 
     name: str
     dims: tuple[str, ...]
     how: str
     link: Link
+    derived: bool = False
 
 
 def pooled_parameters(spec: ModelSpec, panel: AnyPanel) -> tuple[Pooled, ...]:
     """Every parameter of one market's model, and how it differs over the panel's geos."""
     priors, pools = spec.all_priors(), isinstance(panel, GeoPanel) and len(panel.geos) > 1
-    how = spec.pooling_by_parameter if pools else dict.fromkeys(priors, "complete")
-    return tuple(Pooled(name, dims, how[name], link_of(priors[name])) for name, dims in spec.parameter_dims.items())
+    how = spec.pooling_by_parameter if pools else dict.fromkeys(spec.parameter_dims, "complete")
+    return tuple(
+        Pooled(name, dims, how[name], "real" if name in spec.derived else link_of(priors[name]), name in spec.derived)
+        for name, dims in spec.parameter_dims.items()
+    )
 
 
 def parameter_dims(spec: ModelSpec, panel: AnyPanel) -> dict[str, tuple[str, ...]]:
     """Dimension names of every parameter of the panel's model, in the order in which people read them."""
     found: dict[str, tuple[str, ...]] = {}
-    for name, dims, how, _ in pooled_parameters(spec, panel):
+    for name, dims, how, *_ in pooled_parameters(spec, panel):
         found[name] = ("geo", *dims) if how == "none" else dims
         if how == "partial":
             found |= {f"{name}_eta": dims, f"{name}_eps": ("geo", *dims)}
@@ -61,7 +66,7 @@ def parameter_dims(spec: ModelSpec, panel: AnyPanel) -> dict[str, tuple[str, ...
 def all_priors(spec: ModelSpec, panel: AnyPanel) -> dict[str, Prior]:
     """The prior of every parameter of the panel's model."""
     found = {**spec.pooling_priors(), **spec.all_priors()}
-    return {name: found[name] for name in parameter_dims(spec, panel)}
+    return {name: found[name] for name in parameter_dims(spec, panel) if name not in spec.derived}
 
 
 def link_of(prior: Prior) -> Link:

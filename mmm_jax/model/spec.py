@@ -16,6 +16,7 @@ from mmm_jax.model.events import EVENTS, AbstractEvent, checked_events
 from mmm_jax.model.likelihoods import LIKELIHOODS, AbstractLikelihood, Normal
 from mmm_jax.model.priors import Prior, check_prior, prior_from_dict, prior_to_dict
 from mmm_jax.model.seasonality import check_waves
+from mmm_jax.model.spec_checks import check_media_prior
 from mmm_jax.model.trends import TRENDS, AbstractTrend
 
 SCHEMA_VERSION = 1
@@ -33,7 +34,14 @@ _FIELD_TYPES = {
     "trend": AbstractTrend,
     "likelihood": AbstractLikelihood,
 }
-_LATER = {"monthly_seasonality": 0, "weekly_seasonality": 0, "events": (), "pooling": {}, "scale": "geo"}
+_LATER = {
+    "media_prior": "effect",
+    "monthly_seasonality": 0,
+    "weekly_seasonality": 0,
+    "events": (),
+    "pooling": {},
+    "scale": "geo",
+}
 """Fields that are written only where they are used, so that what was saved before there were any keeps its hash."""
 
 
@@ -52,6 +60,8 @@ class ModelSpec:
         events: `Event(...)`, `Holidays(...)` and `SpecialCause(...)`: days that differ from others.
         likelihood: scatter of the target.
         priors: NumPyro distributions (or `SpendShare()`) by parameter name, for those that differ from the defaults.
+        media_prior: what the prior of a channel's effect is stated on: the saturation's `effect` parameter, or its `roas`,
+            `marginal_roas` or `contribution_share` over the training rows. For these, `priors` must have one of that name.
         standardize_controls: subtract each control's training mean and divide by its standard deviation.
         pooling: for a panel of geos, how parameters differ over them, by parameter name, for those that differ from the
             defaults: `partial` (around a common value, as far as the data say so), `none` (each geo its own) or `complete`
@@ -75,6 +85,7 @@ class ModelSpec:
     events: Sequence[AbstractEvent] = ()
     likelihood: AbstractLikelihood = field(default_factory=Normal)
     priors: Mapping[str, Prior] = field(default_factory=dict)
+    media_prior: str = "effect"
     standardize_controls: bool = False
     pooling: Mapping[str, str] = field(default_factory=dict)
     scale: str = "geo"
@@ -88,8 +99,10 @@ class ModelSpec:
         for name in ("yearly_seasonality", "monthly_seasonality", "weekly_seasonality"):
             check_waves(name, getattr(self, name))
         object.__setattr__(self, "events", checked_events(self.events))
+        object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
+        check_media_prior(self)
         self._check_pooling()
-        known = [*self.parameter_dims, *self.pooling_priors()]
+        known = [name for name in (*self.parameter_dims, *self.pooling_priors()) if name not in self.derived]
         unknown = sorted(set(self.priors) - set(known))
         if unknown:
             raise SpecError(
@@ -98,15 +111,15 @@ class ModelSpec:
             )
         for name, prior in self.priors.items():
             check_prior(name, prior)
-        object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
         object.__setattr__(self, "pooling", MappingProxyType(dict(self.pooling)))
 
     def _check_pooling(self) -> None:
         for name, how in self.pooling.items():
-            if name not in self.parameter_dims:
+            known = [known for known in self.parameter_dims if known not in self.derived]
+            if name not in known:
                 raise SpecError(
                     f"ModelSpec.pooling names {name!r}, which this model does not have; "
-                    f"its parameters are {', '.join(self.parameter_dims)}."
+                    f"its parameters are {', '.join(known)}."
                 )
             if how not in POOLING:
                 raise SpecError(f"ModelSpec.pooling of {name!r} must be one of {', '.join(POOLING)}; got {how!r}.")
@@ -119,6 +132,8 @@ class ModelSpec:
         dims: dict[str, tuple[str, ...]] = {"intercept": ()}
         dims |= {f"adstock_{name}": ("channel",) for name in self.adstock.parameters}
         dims |= {f"saturation_{name}": ("channel",) for name in self.saturation.parameters}
+        if self.media_prior != "effect":
+            dims[self.media_prior] = ("channel",)
         dims["gamma_control"] = ("control",)
         if self.yearly_seasonality:
             dims["gamma_fourier"] = ("fourier_mode",)
@@ -131,6 +146,16 @@ class ModelSpec:
         if self.events:
             dims["gamma_event"] = ("event",)
         return dims | {name: () for name in self.likelihood.default_priors()}
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Of the parameters, those that follow from others and have no prior of their own."""
+        return () if self.media_prior == "effect" else (self.effect,)
+
+    @property
+    def effect(self) -> str:
+        """Name of the parameter that says how large a channel's effect is."""
+        return f"saturation_{self.saturation.effect}"
 
     def all_priors(self) -> dict[str, Prior]:
         """The prior of every parameter: the defaults of the parts, overridden by `priors`."""
@@ -145,14 +170,15 @@ class ModelSpec:
         if self.trend is not None:
             defaults |= self.trend.default_priors()
         defaults |= self.likelihood.default_priors()
-        return {name: {**defaults, **self.priors}[name] for name in self.parameter_dims}
+        return {name: {**defaults, **self.priors}[name] for name in self.parameter_dims if name not in self.derived}
 
     @property
     def pooling_by_parameter(self) -> dict[str, str]:
         """How every parameter differs over geos: the defaults, overridden by `pooling`."""
-        partial = {"intercept", f"saturation_{self.saturation.effect}"}
+        partial = {"intercept", self.effect if self.media_prior == "effect" else self.media_prior}
         defaults = {name: "partial" if name in partial else "complete" for name in self.parameter_dims}
-        return {**defaults, **self.pooling}
+        # What follows from others differs from geo to geo as these, and as spend, do.
+        return {**defaults, **self.pooling, **dict.fromkeys(self.derived, "none")}
 
     def pooling_priors(self) -> dict[str, Prior]:
         """Priors of what partial pooling adds to the parameters: the geos' spread `eta`, and their place in it `eps`."""

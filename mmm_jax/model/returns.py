@@ -1,0 +1,59 @@
+"""Priors on what media return instead of on their effect: the effect that a stated return means, for one draw.
+
+The saturation's effect parameter multiplies the curve. So what a channel brings is its effect times what it would bring
+with an effect of 1, and a return fixes the effect, given carry-over and shape.
+"""
+
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mmm_jax.data.panel import Panel
+from mmm_jax.data.scaling import Scales
+from mmm_jax.kernels.numerics import safe_divide
+from mmm_jax.model.components import Params
+
+if TYPE_CHECKING:
+    from mmm_jax.model.mmm import MMM
+
+RETURNS = ("roas", "marginal_roas", "contribution_share")
+"""What a prior may be stated on: as `Fit.roas`, as `Fit.marginal_roas`, or the contribution over the total outcome."""
+
+_MORE = 0.01
+"""Of the spend, by which a marginal return is measured."""
+
+
+def return_units(media_prior: str, training: Panel, scales: Scales) -> Float[np.ndarray, " channel"]:
+    """Contribution of a channel, in scaled target over all training rows, per unit of the stated return."""
+    there = training.present
+    if media_prior == "contribution_share":
+        if training.target is None:
+            return np.zeros(len(training.channels))
+        return np.full(len(training.channels), training.target[there].sum() / scales.target)
+    return training.spend[:, there].sum(axis=1) / scales.target
+
+
+def with_effect(model: "MMM", params: Params, name: str, effect: str) -> Params:
+    """The parameters with the effect that the return means; a channel without spend has none.
+
+    Args:
+        model: over the training rows, with `return_units`.
+        params: one draw, with the return under `name`.
+        name: one of `RETURNS`.
+        effect: name of the saturation's effect parameter.
+    """
+    rows, units = model.return_rows, model.return_units
+    if rows is None or units is None:
+        raise ValueError("A model without the units of a return cannot tell the effect that it means.")
+    of_one = {**params, effect: jnp.ones_like(params[name])}
+    brought = _marginal(model, of_one) if name == "marginal_roas" else model.media_effects(of_one) @ rows
+    return {**params, effect: safe_divide(params[name] * units, brought)}
+
+
+def _marginal(model: "MMM", params: Params) -> Float[Array, " channel"]:
+    """What one per cent more of all spend brings, with its effect after the last row, per unit of that spend."""
+    media = jnp.pad(model.media, ((0, 0), (0, model.adstock.l_max - 1)))
+    more, now = (model.media_effects(params, factor * media).sum(axis=1) for factor in (1.0 + _MORE, 1.0))
+    return (more - now) / _MORE

@@ -1,0 +1,33 @@
+"""Choices of a spec that contradict each other."""
+
+from typing import TYPE_CHECKING
+
+from mmm_jax.errors import SpecError
+from mmm_jax.model.returns import RETURNS
+
+if TYPE_CHECKING:
+    from mmm_jax.model.spec import ModelSpec
+
+
+def check_media_prior(spec: "ModelSpec") -> None:
+    """Raise a `SpecError` unless what the prior is stated on exists, has a prior, and fixes the effect."""
+    chosen = spec.media_prior
+    if chosen == "effect":
+        return
+    if chosen not in RETURNS:
+        raise SpecError(f"ModelSpec.media_prior must be one of effect, {', '.join(RETURNS)}; got {chosen!r}.")
+    if chosen not in spec.priors:
+        raise SpecError(
+            f"ModelSpec.media_prior is {chosen!r}, but ModelSpec.priors has none of that name. Give one, such as "
+            f"priors={{{chosen!r}: lognormal_from_interval(0.5, 4.0)}}, for all channels or with one value for each."
+        )
+    if not spec.saturation.proportional:
+        raise SpecError(
+            f"ModelSpec.media_prior={chosen!r} needs a saturation whose effect multiplies its curve; "
+            f"{type(spec.saturation).__name__}'s does not. Choose another saturation, or media_prior='effect'."
+        )
+    if not spec.likelihood.additive:
+        raise SpecError(
+            f"ModelSpec.media_prior={chosen!r} needs effects that add up, but {type(spec.likelihood).__name__} has a log "
+            "link. Choose another likelihood, or media_prior='effect'."
+        )
