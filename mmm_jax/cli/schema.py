@@ -28,10 +28,10 @@ from mmm_jax.kernels.numerics import Precision
 from mmm_jax.model.components import ADSTOCKS, SATURATIONS
 from mmm_jax.model.event_options import Day, DayWindow
 from mmm_jax.model.events import EVENTS
+from mmm_jax.model.gaussian_process import MULTIPLIERS
 from mmm_jax.model.likelihoods import LIKELIHOODS
 from mmm_jax.model.priors import FAMILIES, SpendShare
-from mmm_jax.model.spec import SCHEMA_VERSION
-from mmm_jax.model.trends import TRENDS
+from mmm_jax.model.spec import SCHEMA_VERSION, TRENDS
 from mmm_jax.validation.folds import Window
 
 _EVENT_OPTIONS: dict[Any, Schema] = {Day: DATE, DayWindow: items(count(0), 2, 2)}
@@ -71,6 +71,7 @@ def _model() -> Schema:
         "monthly_seasonality": count(0),
         "weekly_seasonality": count(0),
         "trend": {**_part(TRENDS), "type": ["object", "null"]},
+        "media_multiplier": {**_part(MULTIPLIERS), "type": ["object", "null"]},
         "events": items(_part(EVENTS, _EVENT_OPTIONS)),
         "likelihood": _part(LIKELIHOODS),
         "priors": {"type": "object", "additionalProperties": _prior()},

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.geo_scaling import AnyScales
+from mmm_jax.fitting.centering import Centering, centerings, placed, scales_of_paths
 from mmm_jax.inference.transforms import AbstractChart, charts_of, constrain, split, standardized
 from mmm_jax.model.build import build_any_model
 from mmm_jax.model.components import Params
@@ -34,12 +35,14 @@ class Target(NamedTuple):
     Attributes:
         model: the model with its data, of one market or of many.
         charts: by parameter name.
+        centering: of the weights under a learned scale, by name.
         leveling: how much the intercept's coordinate falls per unit of media effect in every row, in the rows' shape.
     """
 
     model: MMM | GeoMMM
     charts: dict[str, AbstractChart]
     leveling: Float[Array, "*rows"]
+    centering: dict[str, Centering]
 
 
 class Prepared(NamedTuple):
@@ -53,7 +56,7 @@ class Prepared(NamedTuple):
 def target_of(model: MMM | GeoMMM) -> Target:
     """The model with the charts that standardise its priors."""
     charts = charts_of(model.priors)
-    return Target(model, charts, _leveling(model, charts))
+    return Target(model, charts, _leveling(model, charts), centerings(model, charts))
 
 
 def padded_target(spec: ModelSpec, panel: AnyPanel, scales: AnyScales) -> Prepared:
@@ -70,13 +73,14 @@ def padded_target(spec: ModelSpec, panel: AnyPanel, scales: AnyScales) -> Prepar
 
 
 def _spreads(target: Target) -> np.ndarray:
-    """1 for the scales of partially pooled parameters.
+    """1 for learned scales: of partially pooled parameters, and of smooth paths.
 
     Where all geos agree and the scale is 0, the joint density has a peak, infinitely high and of no volume: the mode is
     searched with scales held at their prior's median.
     """
     pooled = {f"{part.name}_eta" for part in target.model.pooling} if isinstance(target.model, GeoMMM) else set()
-    found = [np.full(chart.shape, float(name in pooled)).ravel() for name, chart in sorted(target.charts.items())]
+    scales = pooled | scales_of_paths(target.model)
+    found = [np.full(chart.shape, float(name in scales)).ravel() for name, chart in sorted(target.charts.items())]
     return np.concatenate(found)
 
 
@@ -99,7 +103,10 @@ def _placed(
     z = split(flat, target.charts)
     name = _POOLED if _POOLED in z else "intercept"
     level = z.pop(name)
+    weights = {weight: z.pop(weight) for weight in target.centering}
     params, added = rule(z)
+    more_params, more = placed(weights, params, target.model, target.centering, rule)
+    params, added = params | more_params, added + more
     params = target.model.completed(params)
     media = target.model.media_total(params)
     # Rows of all that share the level: of one geo, or of all geos if they have one intercept.

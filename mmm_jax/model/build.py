@@ -92,6 +92,7 @@ def market_numbers(
         "channel_scale": scales.channel,
         "target_scale": np.asarray(scales.target),
         **_returns(spec, training, scales, rows),
+        **_training(spec, training),
     }
 
 
@@ -101,6 +102,13 @@ def _returns(spec: ModelSpec, training: Panel, scales: Scales, rows: Panel) -> d
     units = return_units(spec.media_prior, training, scales)
     # Only over the training rows does a return say anything of the effect.
     return {"return_units": units, "return_rows": rows.present.astype(float)} if rows is training else _NO_RETURNS
+
+
+def _training(spec: ModelSpec, training: Panel) -> dict[str, Any]:
+    """What a multiplier's mean is taken over."""
+    if spec.media_multiplier is None:
+        return {"training_position": None, "training_rows": None}
+    return {"training_position": _position(training, training), "training_rows": training.present.astype(float)}
 
 
 def _scaled_target(rows: Panel, scales: Scales) -> np.ndarray | None:
@@ -121,6 +129,10 @@ def _assembled(
         adstock=spec.adstock,
         saturation=spec.saturation,
         trend=spec.trend,
+        multiplier=spec.media_multiplier,
+        multiplier_basis=_waves(spec, position),
+        training_waves=_waves(spec, numbers["training_position"]),
+        training_rows=numbers["training_rows"],
         likelihood=spec.likelihood,
         media=numbers["media"],
         windows=lagged(numbers["media"], spec.adstock.l_max)[..., history:],
@@ -145,6 +157,10 @@ def _assembled(
         history=history,
         adstock_first=spec.adstock_first,
     )
+
+
+def _waves(spec: ModelSpec, position: Any) -> Any:
+    return None if spec.media_multiplier is None else spec.media_multiplier.path.basis(position)
 
 
 def build_geo_model(spec: ModelSpec, training: GeoPanel, scales: GeoScales, *, sizes: Sizes | None = None) -> GeoMMM:
@@ -241,7 +257,9 @@ def coordinates(spec: ModelSpec, panel: AnyPanel) -> dict[str, list[str]]:
         "monthly_mode": mode_labels(spec.monthly_seasonality),
         "weekly_mode": mode_labels(spec.weekly_seasonality),
         "event": event_names(spec.events, panel),
-    } | ({} if spec.trend is None else spec.trend.coordinates)
+    }
+    for part in (spec.trend, spec.media_multiplier and spec.media_multiplier.path):
+        found |= {} if part is None else part.coordinates
     return {"geo": list(panel.geos), **found} if isinstance(panel, GeoPanel) else found
 
 

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 from mmm_jax.kernels.adstock import carry_over, lagged
 from mmm_jax.kernels.media import media_effects, media_total
 from mmm_jax.model.components import AbstractAdstock, AbstractSaturation, Params
+from mmm_jax.model.gaussian_process import AbstractMultiplier
 from mmm_jax.model.likelihoods import AbstractLikelihood
 from mmm_jax.model.returns import with_effect
 from mmm_jax.model.trends import AbstractTrend
@@ -77,6 +79,8 @@ class MMM(AbstractMMM):
     Built by `mmm_jax.model.build.build_model`. Every method takes one draw of the parameters; callers `vmap`.
 
     Attributes:
+        multiplier: of all media by date, with its basis over the model's rows, its basis over the training rows, and which
+            of these its mean is taken over; `None` where media work the same at all times.
         media: scaled spend, shape (channel, history + time): `history` rows of carry-in, then the model's own rows.
         windows: the same spend laid out by lag, shape (channel, lag, time).
         design: everything that acts linearly, in one array for one product: controls, waves of the calendar, the trend's
@@ -97,6 +101,10 @@ class MMM(AbstractMMM):
     adstock: AbstractAdstock
     saturation: AbstractSaturation
     trend: AbstractTrend | None
+    multiplier: AbstractMultiplier | None
+    multiplier_basis: Float[Array, "wave time"] | None
+    training_waves: Float[Array, "wave training"] | None
+    training_rows: Float[Array, " training"] | None
     likelihood: AbstractLikelihood
     media: Float[Array, "channel history_time"]
     windows: Float[Array, "channel lag time"]
@@ -167,7 +175,8 @@ class MMM(AbstractMMM):
         if not self.adstock_first:
             return self.media_effects(params, media).sum(axis=0)
         windows = self.windows if media is None else self.lay_out(media)
-        return media_total(self.saturation.partials, windows, self.weights(params), self.saturation.arguments(params))
+        total: Any = media_total(self.saturation.partials, windows, self.weights(params), self.saturation.arguments(params))
+        return self._multiplied(total, params)
 
     def media_effects(
         self, params: Params, media: Float[Array, "channel history_time"] | None = None
@@ -181,10 +190,24 @@ class MMM(AbstractMMM):
         weights, arguments = self.weights(params), self.saturation.arguments(params)
         if self.adstock_first:
             windows = self.windows if media is None else self.lay_out(media)
-            return media_effects(self.saturation.curve, windows, weights, arguments)
+            return self._multiplied(media_effects(self.saturation.curve, windows, weights, arguments), params)
         spend = self.media if media is None else media
         saturated = self.saturation.curve(spend, *(argument[:, None] for argument in arguments))
-        return carry_over(self.lay_out(saturated), weights)
+        return self._multiplied(carry_over(self.lay_out(saturated), weights), params)
+
+    def _multiplied(self, effects: Float[Array, "*channel time"], params: Params) -> Float[Array, "*channel time"]:
+        """Effects times the date's multiplier; after the model's rows, the last one holds."""
+        if self.multiplier is None:
+            return effects
+        values = self.media_multiplier(params)
+        return effects * jnp.pad(values, (0, effects.shape[-1] - values.shape[0]), mode="edge")
+
+    def media_multiplier(self, params: Params) -> Float[Array, " time"]:
+        """How much stronger than usual media work on each date; 1 without a multiplier."""
+        basis, training, rows = self.multiplier_basis, self.training_waves, self.training_rows
+        if self.multiplier is None or basis is None or training is None or rows is None:
+            return jnp.ones(self.windows.shape[-1], self.windows.dtype)
+        return self.multiplier.values(params, basis, training, rows)
 
     def weights(self, params: Params) -> Float[Array, "channel lag"]:
         """Adstock weights of every channel."""

@@ -54,6 +54,8 @@ def padded_numbers(numbers: Mapping[str, Any], sizes: Sizes) -> dict[str, Any]:
         "target_scale": numbers["target_scale"],
         "return_units": _padded(numbers["return_units"], channel),
         "return_rows": _padded(numbers["return_rows"], time),
+        "training_position": _padded(numbers["training_position"], time),
+        "training_rows": _padded(numbers["training_rows"], time),
     }
 
 

@@ -13,11 +13,12 @@ import numpyro.distributions as dist
 from mmm_jax.errors import SpecError
 from mmm_jax.model import components as parts
 from mmm_jax.model.events import EVENTS, AbstractEvent, checked_events
+from mmm_jax.model.gaussian_process import MULTIPLIERS, AbstractMultiplier, GaussianProcessTrend
 from mmm_jax.model.likelihoods import LIKELIHOODS, AbstractLikelihood, Normal
 from mmm_jax.model.priors import Prior, check_prior, prior_from_dict, prior_to_dict
 from mmm_jax.model.seasonality import check_waves
 from mmm_jax.model.spec_checks import check_media_prior
-from mmm_jax.model.trends import TRENDS, AbstractTrend
+from mmm_jax.model.trends import AbstractTrend, KnotTrend, LinearTrend, PiecewiseTrend
 
 SCHEMA_VERSION = 1
 
@@ -27,14 +28,20 @@ POOLING = ("none", "partial", "complete")
 SCALES = ("geo", "population", "panel")
 """What a panel of geos is scaled by: each geo's own largest values, those per head, or the panel's largest values."""
 
-_REGISTRY = {kind.__name__: kind for kind in (*parts.ADSTOCKS, *parts.SATURATIONS, *TRENDS, *LIKELIHOODS, *EVENTS)}
+TRENDS: tuple[type[AbstractTrend], ...] = (LinearTrend, PiecewiseTrend, KnotTrend, GaussianProcessTrend)
+
+_KINDS = (*parts.ADSTOCKS, *parts.SATURATIONS, *TRENDS, *MULTIPLIERS, *LIKELIHOODS, *EVENTS)
+_REGISTRY = {kind.__name__: kind for kind in _KINDS}
 _FIELD_TYPES = {
     "adstock": parts.AbstractAdstock,
     "saturation": parts.AbstractSaturation,
     "trend": AbstractTrend,
+    "media_multiplier": AbstractMultiplier,
     "likelihood": AbstractLikelihood,
 }
+_OPTIONAL = ("trend", "media_multiplier")
 _LATER = {
+    "media_multiplier": None,
     "media_prior": "effect",
     "monthly_seasonality": 0,
     "weekly_seasonality": 0,
@@ -56,10 +63,12 @@ class ModelSpec:
         yearly_seasonality: number of yearly Fourier waves; 0 for none.
         monthly_seasonality: number of waves over the calendar month, for daily and weekly rows.
         weekly_seasonality: number of waves over the week, at most 3, for daily rows.
-        trend: `None`, `LinearTrend()`, `PiecewiseTrend(...)` or `KnotTrend(...)`.
+        trend: `None`, `LinearTrend()`, `PiecewiseTrend(...)`, `KnotTrend(...)` or
+            `GaussianProcessTrend(...)`.
         events: `Event(...)`, `Holidays(...)` and `SpecialCause(...)`: days that differ from others.
         likelihood: scatter of the target.
         priors: NumPyro distributions (or `SpendShare()`) by parameter name, for those that differ from the defaults.
+        media_multiplier: `None`, or `GaussianProcessMultiplier(...)`: all media work better in some times than in others.
         media_prior: what the prior of a channel's effect is stated on: the saturation's `effect` parameter, or its `roas`,
             `marginal_roas` or `contribution_share` over the training rows. For these, `priors` must have one of that name.
         standardize_controls: subtract each control's training mean and divide by its standard deviation.
@@ -85,6 +94,7 @@ class ModelSpec:
     events: Sequence[AbstractEvent] = ()
     likelihood: AbstractLikelihood = field(default_factory=Normal)
     priors: Mapping[str, Prior] = field(default_factory=dict)
+    media_multiplier: AbstractMultiplier | None = None
     media_prior: str = "effect"
     standardize_controls: bool = False
     pooling: Mapping[str, str] = field(default_factory=dict)
@@ -93,7 +103,7 @@ class ModelSpec:
     def __post_init__(self) -> None:
         for name, kind in _FIELD_TYPES.items():
             value = getattr(self, name)
-            if not isinstance(value, kind) and not (name == "trend" and value is None):
+            if not isinstance(value, kind) and not (name in _OPTIONAL and value is None):
                 known = ", ".join(key for key, cls in _REGISTRY.items() if issubclass(cls, kind))
                 raise SpecError(f"ModelSpec.{name} must be one of {known}; got {value!r}.")
         for name in ("yearly_seasonality", "monthly_seasonality", "weekly_seasonality"):
@@ -134,6 +144,8 @@ class ModelSpec:
         dims |= {f"saturation_{name}": ("channel",) for name in self.saturation.parameters}
         if self.media_prior != "effect":
             dims[self.media_prior] = ("channel",)
+        if self.media_multiplier is not None:
+            dims |= self.media_multiplier.path.parameter_dims
         dims["gamma_control"] = ("control",)
         if self.yearly_seasonality:
             dims["gamma_fourier"] = ("fourier_mode",)
@@ -167,8 +179,8 @@ class ModelSpec:
         }
         defaults |= {f"adstock_{name}": prior for name, prior in self.adstock.default_priors().items()}
         defaults |= {f"saturation_{name}": prior for name, prior in self.saturation.default_priors().items()}
-        if self.trend is not None:
-            defaults |= self.trend.default_priors()
+        for part in (self.trend, self.media_multiplier):
+            defaults |= {} if part is None else part.default_priors()
         defaults |= self.likelihood.default_priors()
         return {name: {**defaults, **self.priors}[name] for name in self.parameter_dims if name not in self.derived}
 

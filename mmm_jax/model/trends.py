@@ -1,7 +1,7 @@
 """Baselines that move: a basis over time, and its coefficients given the parameters.
 
 The position in time is 0 at the first and 1 at the last training row. A new trend is one class here and one entry in
-`TRENDS`.
+`TRENDS` of `mmm_jax.model.spec`.
 """
 
 import abc
@@ -78,7 +78,7 @@ class PiecewiseTrend(AbstractTrend):
 
     @property
     def coordinates(self) -> dict[str, list[str]]:
-        return {"changepoint": _numbered("changepoint", self.num_changepoints)}
+        return {"changepoint": numbered("changepoint", self.num_changepoints)}
 
     def basis(self, position: Float[Array, " time"]) -> Float[Array, "trend time"]:
         """The position itself, then one bend per changepoint."""
@@ -111,7 +111,7 @@ class KnotTrend(AbstractTrend):
 
     @property
     def coordinates(self) -> dict[str, list[str]]:
-        return {"knot": _numbered("knot", self.num_knots)}
+        return {"knot": numbered("knot", self.num_knots)}
 
     def basis(self, position: Float[Array, " time"]) -> Float[Array, "knot time"]:
         return basis.hats(position, jnp.linspace(0.0, 1.0, self.num_knots, dtype=position.dtype))
@@ -120,8 +120,6 @@ class KnotTrend(AbstractTrend):
         return params["trend_level"]
 
 
-TRENDS: tuple[type[AbstractTrend], ...] = (LinearTrend, PiecewiseTrend, KnotTrend)
-
-
-def _numbered(name: str, count: int) -> list[str]:
+def numbered(name: str, count: int) -> list[str]:
+    """Labels `name_1` to `name_<count>`."""
     return [f"{name}_{k}" for k in range(1, count + 1)]

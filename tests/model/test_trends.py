@@ -10,7 +10,7 @@ from mmm_jax.data.synthetic import make_market
 from mmm_jax.errors import SpecError
 from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.build import build_model, coordinates
-from mmm_jax.model.trends import TRENDS
+from mmm_jax.model.spec import TRENDS
 
 
 @pytest.mark.parametrize("kind", TRENDS, ids=lambda kind: kind.__name__)
