@@ -82,7 +82,7 @@ class SmoothPath(eqx.Module):
     def deviations(self, params: Params) -> Float[Array, " wave"]:
         """Standard deviation of every wave's coefficient."""
         amplitude, lengthscale = params[f"{self.name}_amplitude"], params[f"{self.name}_lengthscale"]
-        density = diag_spectral_density_matern(_SMOOTHNESS, amplitude, lengthscale, self._border, self.num_waves, 1)
+        density = diag_spectral_density_matern(_SMOOTHNESS, amplitude**2, lengthscale, self._border, self.num_waves, 1)
         # The spectral density of high waves underflows in single precision, where the root has no slope.
         return jnp.sqrt(jnp.maximum(density, jnp.finfo(density.dtype).tiny))
 
