@@ -38,7 +38,9 @@ class LiftTest:
         geo: where the test ran; `None` for everywhere, with `delta_spend` split in proportion to the geos' spend in the
             window, or equally where there was none.
         outcome_end: last date of the outcome window, if effects were measured longer or shorter than the spend.
-        nu: degrees of freedom of the measurement's Student-t error; `math.inf` for a normal one.
+        nu: degrees of freedom of the measurement's Student-t error; `math.inf` for a normal one. With few of them, a test
+            that the panel contradicts by many standard errors counts as an outlier, and is set aside; a normal error holds
+            on to it.
 
     Raises:
         ExperimentError: a date that cannot be read, a window that ends before it starts, or a number out of range.
