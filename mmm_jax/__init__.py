@@ -2,6 +2,7 @@
 
 from mmm_jax.analysis.scores import coverage, crps, mape, nrmse, r2, score_table
 from mmm_jax.data import datasets, synthetic
+from mmm_jax.data.experiments import CostPerTarget, LiftTest, LiftTests
 from mmm_jax.data.geo_panel import GeoPanel
 from mmm_jax.data.geo_scaling import GeoScales
 from mmm_jax.data.panel import Panel
@@ -12,6 +13,7 @@ from mmm_jax.errors import (
     ConfigError,
     ConvergenceWarning,
     DatasetError,
+    ExperimentError,
     InfeasibleError,
     MMMError,
     PanelError,

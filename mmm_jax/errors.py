@@ -4,6 +4,7 @@
 MMMError
 ├── PanelError            the table of spend, controls and outcome is not usable
 │   └── PredictionError   the new table does not continue the one that was fitted
+├── ExperimentError       an experiment is not usable, or does not fit the panel
 ├── SpecError             a choice in the model specification is unknown or contradictory
 ├── SamplingError         the sampler could not start
 ├── BatchError            a batch cannot run where it should, or a fit of it is asked for that failed
@@ -32,6 +33,10 @@ class PanelError(MMMError):
 
 class PredictionError(PanelError):
     """The new panel does not continue the one that was fitted."""
+
+
+class ExperimentError(MMMError):
+    """An experiment is not usable, or does not fit the panel; the message names row, channel, date and value."""
 
 
 class SpecError(MMMError):

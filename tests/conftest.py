@@ -11,6 +11,7 @@ jaxtyping.install_import_hook(
     [
         "mmm_jax.kernels",
         "mmm_jax.model.components",
+        "mmm_jax.model.experiments",
         "mmm_jax.model.likelihoods",
         "mmm_jax.model.mmm",
         "mmm_jax.model.trends",

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.geo_scaling import AnyScales
 from mmm_jax.fitting import store, tables
+from mmm_jax.fitting.experiments import prediction_table
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
 from mmm_jax.inference.diagnostics import Diagnostics
@@ -27,6 +29,7 @@ class AbstractFit(ABC):
     sample_stats: dict[str, np.ndarray]
     diagnostics: Diagnostics | ApproximationDiagnostics
     precision: Precision
+    experiments: LiftTests | None
 
     def __repr__(self) -> str:
         """One line: how many draws of what, and whether they converged or can be believed."""
@@ -57,6 +60,24 @@ class AbstractFit(ABC):
     def prior_to_posterior(self, *, key: Key = 0, num_samples: int = 2000) -> Any:
         """Table of prior and posterior mean and sd of every parameter, and the contraction `1 - var / prior var`."""
         return tables.prior_to_posterior_table(self, as_key(key), num_samples)
+
+    def predict_experiments(self, experiments: LiftTests, *, prob: float = 0.9) -> Any:
+        """Table of what the fit says of experiments beside what they measured (pandas); best of those it has not seen.
+
+        Args:
+            experiments: within the training dates.
+            prob: probability of the interval.
+
+        Returns:
+            One row per experiment, lift tests first: `kind`, `channel`, `geo`, `start`, `end`; `mean`, `sd`, `lower`,
+            `median`, `upper` of the change of the expected outcome (or of the cost per target); `measured` and `se`; and
+            `pit`, the probability that the posterior predictive, the measurement's own error included, gives to less than
+            was measured: near 0 or 1, the fit and the experiment disagree.
+
+        Raises:
+            ExperimentError: an experiment does not fit the panel, or there is none.
+        """
+        return prediction_table(self, experiments, prob)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the fit to one Zarr folder (`.zarr`) or NetCDF file (`.nc`).

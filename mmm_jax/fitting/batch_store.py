@@ -252,4 +252,5 @@ def _read_fit(place: Path) -> Fit | GeoFit:
         stats,
         diagnostics_from_dict(json.loads(attributes["diagnostics"])),
         attributes["precision"],
+        store.experiments_from(attributes),
     )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.geo_scaling import AnyScales
 from mmm_jax.fitting.centering import Centering, centerings, placed, scales_of_paths
@@ -59,14 +60,15 @@ def target_of(model: MMM | GeoMMM) -> Target:
     return Target(model, charts, _leveling(model, charts), centerings(model, charts))
 
 
-def padded_target(spec: ModelSpec, panel: AnyPanel, scales: AnyScales) -> Prepared:
+def padded_target(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, experiments: LiftTests | None = None) -> Prepared:
     """The target of a panel padded to its bucket, and which coordinates of the flat vector are real and searched.
 
     Raises:
         PanelError: the panel has no target, is shorter than the adstock window, or leaves the likelihood's support.
         SpecError: a prior's shape does not fit.
+        ExperimentError: an experiment does not fit the panel.
     """
-    target = target_of(build_any_model(spec, panel, scales, sizes=bucket_of(panel)))
+    target = target_of(build_any_model(spec, panel, scales, sizes=bucket_of(panel), experiments=experiments))
     shapes = {name: chart.shape for name, chart in target.charts.items()}
     active = active_coordinates(spec, shapes, panel)
     return Prepared(target, active, active * (1.0 - _spreads(target)))
@@ -88,7 +90,8 @@ def flat_log_density(flat: Float[Array, " flat"], target: Target) -> Float[Array
     """Log density of the flat vector: the model's at the constrained parameters, and the Jacobian's log determinant."""
     model, charts = target.model, target.charts
     params, media, log_prior = _placed(flat, target, lambda z: standardized(z, model.priors, charts))
-    return log_prior + model.log_likelihood(params, media).sum()
+    log_density = log_prior + model.log_likelihood(params, media).sum()
+    return log_density if model.experiments is None else log_density + model.log_experiments(params)
 
 
 def constrained(flat: Float[Array, " flat"], target: Target) -> Params:

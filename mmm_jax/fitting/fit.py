@@ -6,6 +6,7 @@ from typing import overload
 import jax
 import jax.numpy as jnp
 
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
 from mmm_jax.data.geo_scaling import AnyScales, GeoScales, scales_of
 from mmm_jax.data.panel import Panel
@@ -43,6 +44,7 @@ def fit(
     engine: Engine | SVI = ...,
     precision: Precision = ...,
     scales: Scales | None = ...,
+    experiments: LiftTests | None = ...,
     progress: bool = ...,
 ) -> Fit: ...
 
@@ -61,6 +63,7 @@ def fit(
     engine: Engine | SVI = ...,
     precision: Precision = ...,
     scales: GeoScales | None = ...,
+    experiments: LiftTests | None = ...,
     progress: bool = ...,
 ) -> GeoFit: ...
 
@@ -78,6 +81,7 @@ def fit(
     engine: Engine | SVI = "lanes",
     precision: Precision = "float32",
     scales: AnyScales | None = None,
+    experiments: LiftTests | None = None,
     progress: bool = True,
 ) -> Fit | GeoFit:
     """Draws from the posterior of the model that `spec` describes, given the panel.
@@ -97,11 +101,13 @@ def fit(
             how far they can be believed.
         precision: of all numbers, here and in everything computed from the fit.
         scales: an earlier fit's scales, so that the priors mean the same as there.
+        experiments: lift tests and known costs per target, that the parameters must agree with as far as they are exact.
         progress: draw a progress bar if standard error is a terminal.
 
     Raises:
         PanelError: the panel has no target, is shorter than the adstock window, or leaves the likelihood's support.
         SpecError: unknown engine or precision, sampler settings out of range, or a prior that does not fit.
+        ExperimentError: an experiment does not fit the panel; names row, channel, date and value.
         SamplingError: no point with a finite density was found.
 
     Warns:
@@ -115,19 +121,21 @@ def fit(
     check_precision(precision)
     settings = checked_settings(num_chains, chosen_by.warmup(num_warmup), num_samples, target_accept, max_tree_depth)
     chosen = scales or scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
+    known = experiments or None
     with precision_scope(precision), progress_bar(progress, f"Sampling {num_chains} chains") as report:
-        samples, target, constant = _sampled(spec, panel, chosen, chosen_by, as_key(key), settings, report)
+        samples, target, constant = _sampled(spec, panel, chosen, known, chosen_by, as_key(key), settings, report)
         draws = constrained_draws(samples.positions, target, spec, panel)
     diagnostics = diagnosed(draws, samples, settings, chosen_by, scalar_names(spec, panel), constant)
     diagnostics.wall_seconds["total"] = time.perf_counter() - began
     diagnostics.warn()
-    return fit_of(spec, panel, chosen, draws, samples.stats, diagnostics, precision)
+    return fit_of(spec, panel, chosen, draws, samples.stats, diagnostics, precision, known)
 
 
 def _sampled(
     spec: ModelSpec,
     panel: AnyPanel,
     scales: AnyScales,
+    experiments: LiftTests | None,
     engine: ChosenEngine,
     key: jax.Array,
     settings: SamplerSettings,
@@ -135,11 +143,11 @@ def _sampled(
 ) -> tuple[Samples | Approximated, Target, float]:
     """What the engine returned, what its flat vectors mean, and the log density of their padding."""
     if engine.name == "numpyro":
-        target = target_of(build_any_model(spec, panel, scales))
+        target = target_of(build_any_model(spec, panel, scales, experiments=experiments))
         size = flat_size(target.charts)
         return numpyro_nuts.sample(flat_log_density, target, size, key, settings, progress=report), target, 0.0
     # Padded as in a batch, so that panels of nearly the same size share a program.
-    target, active, searched = padded_target(spec, panel, scales)
+    target, active, searched = padded_target(spec, panel, scales, experiments)
     data = jax.tree.map(lambda values: jnp.asarray(values)[None], target)
     arguments = (flat_log_density, data, key[None], settings, active[None])
     (found,) = engine.sample_many(*arguments, searched=searched[None], progress=report)

@@ -13,10 +13,19 @@ import jax
 import numpy as np
 import xarray as xr
 
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.geo_scaling import AnyScales
 from mmm_jax.data.panel import Panel
-from mmm_jax.errors import ApproximationWarning, BatchError, ConvergenceWarning, MMMError, SpecError, StoreError
+from mmm_jax.errors import (
+    ApproximationWarning,
+    BatchError,
+    ConvergenceWarning,
+    ExperimentError,
+    MMMError,
+    SpecError,
+    StoreError,
+)
 from mmm_jax.fitting.abstract import AbstractFit
 from mmm_jax.fitting.batch_engines import Ray, chosen_batch_engine
 from mmm_jax.fitting.batch_memory import check_memory, width_on
@@ -137,6 +146,7 @@ def fit_batch(
     engine: BatchEngine | Literal["ray"] | SVI | Ray = ...,
     precision: Precision = ...,
     scales: Mapping[str, AnyScales] | None = ...,
+    experiments: Mapping[str, LiftTests] | None = ...,
     store: str | Path | None = ...,
     resume: bool = ...,
     chunk_size: int | None = ...,
@@ -158,6 +168,7 @@ def fit_batch(
     engine: BatchEngine | Literal["ray"] | SVI | Ray = ...,
     precision: Precision = ...,
     scales: Mapping[str, AnyScales] | None = ...,
+    experiments: Mapping[str, LiftTests] | None = ...,
     store: str | Path | None = ...,
     resume: bool = ...,
     chunk_size: int | None = ...,
@@ -178,6 +189,7 @@ def fit_batch(
     engine: BatchEngine | Literal["ray"] | SVI | Ray = "lanes",
     precision: Precision = "float32",
     scales: Mapping[str, AnyScales] | None = None,
+    experiments: Mapping[str, LiftTests] | None = None,
     store: str | Path | None = None,
     resume: bool = True,
     chunk_size: int | None = None,
@@ -204,6 +216,7 @@ def fit_batch(
             starts a cluster on this machine.
         precision: of all numbers.
         scales: earlier scales by name, for the fits that should keep them.
+        experiments: lift tests and known costs per target by name, for the fits that should learn from them, see `fit`.
         store: folder that fits are written to as they are made; they are then not kept in memory.
         resume: take from the store what it has already, but for fits that failed with their machine; otherwise it must be
             empty.
@@ -213,6 +226,8 @@ def fit_batch(
 
     Raises:
         SpecError: settings out of range, an unknown engine, or a panel without a spec.
+        ExperimentError: experiments for a fit that is not asked for; those that do not fit their panel are that fit's
+            failure.
         StoreError: the store cannot be written, is in use, or holds other fits under the same names.
         BatchError: the draws would not fit into memory and there is no store; ray is not installed, no cluster answers,
             or it has no room for a single task.
@@ -224,7 +239,8 @@ def fit_batch(
     chosen, ray = chosen_batch_engine(engine)
     settings = checked_settings(num_chains, chosen.warmup(num_warmup), num_samples, target_accept, max_tree_depth)
     check_precision(precision)
-    requests = _requests(panels, spec, scales or {}, as_key(key), settings, precision, chosen)
+    known = _known(experiments or {}, panels)
+    requests = _requests(panels, spec, scales or {}, as_key(key), settings, precision, chosen, known)
     run = _runner(ray, chunk_size)
     with batch_bar(progress, len(requests)) as bar:
         if store is None:
@@ -255,6 +271,7 @@ def _requests(
     settings: SamplerSettings,
     precision: Precision,
     engine: ChosenEngine,
+    experiments: Mapping[str, LiftTests],
 ) -> dict[str, Request]:
     if not isinstance(spec, ModelSpec):
         missing = [name for name in panels if name not in spec]
@@ -263,8 +280,19 @@ def _requests(
     found = {}
     for name, panel in panels.items():
         own = spec if isinstance(spec, ModelSpec) else spec[name]
-        found[name] = Request(name, panel, own, scales.get(name), named_key(key, name), settings, precision, engine)
+        fields = (name, panel, own, scales.get(name), named_key(key, name), settings, precision, engine)
+        found[name] = Request(*fields, experiments.get(name))
     return found
+
+
+def _known(experiments: Mapping[str, LiftTests], panels: Mapping[str, Any]) -> Mapping[str, LiftTests]:
+    """The experiments, each of them with a panel."""
+    for name in experiments:
+        if name not in panels:
+            raise ExperimentError(
+                f"There are experiments for {name!r}, but no such panel; there are {', '.join(map(repr, panels))}."
+            )
+    return experiments
 
 
 def _run_in_memory(requests: Mapping[str, Request], run: _Run, bar: Any) -> "Batch[Any]":

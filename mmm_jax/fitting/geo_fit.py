@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
 from mmm_jax.data.geo_scaling import AnyScales, GeoScales
 from mmm_jax.data.panel import Panel
@@ -53,6 +54,7 @@ class GeoFit(AbstractFit):
         sample_stats: by ArviZ's names, shape (chain, draw).
         diagnostics: whether the draws can be trusted.
         precision: in which the draws were made and all else is computed.
+        experiments: lift tests and known costs that the fit has learned from, if any.
     """
 
     spec: ModelSpec
@@ -62,6 +64,7 @@ class GeoFit(AbstractFit):
     sample_stats: dict[str, np.ndarray]
     diagnostics: Diagnostics | ApproximationDiagnostics
     precision: Precision
+    experiments: LiftTests | None = None
 
     def __getitem__(self, geo: str) -> Fit:
         """The fit of one geo.

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.geo_scaling import AnyScales, scales_of
 from mmm_jax.errors import MMMError, PanelError
@@ -37,6 +38,7 @@ class Request:
     settings: SamplerSettings
     precision: Precision
     engine: ChosenEngine = ChosenEngine("lanes")
+    experiments: LiftTests | None = None
 
     def fingerprint(self) -> str:
         """Hash of everything that the draws depend on."""
@@ -49,6 +51,7 @@ class Request:
             vars(self.settings),
             self.precision,
             *self.engine.identity(),
+            *([self.experiments.fingerprint()] if self.experiments else []),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -97,7 +100,7 @@ def prepared(request: Request) -> Job | Outcome:
             raise PanelError("A panel without a target cannot be fitted. Give `target=` to `Panel.from_frame`.")
         scales = request.scales or scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
         with precision_scope(request.precision):
-            target, *coordinates = padded_target(spec, panel, scales)
+            target, *coordinates = padded_target(spec, panel, scales, request.experiments)
     except MMMError as error:
         return failed(request, error)
     return Job(request, panel, scales, jax.tree.map(np.asarray, target), *coordinates)
@@ -163,5 +166,5 @@ def _outcome(job: Job, samples: Samples | Approximated | MMMError) -> Outcome:
     constant = padding_log_density(job.target, job.active) if request.engine.approximates else 0.0
     diagnostics = diagnosed(draws, samples, request.settings, request.engine, names, constant)
     fields = (request.spec, job.panel, job.scales, draws, samples.stats, diagnostics, request.precision)
-    fit = fit_of(*fields)
+    fit = fit_of(*fields, request.experiments or None)
     return Outcome(request.name, "success" if diagnostics.converged else "not_converged", fit, "")

@@ -12,6 +12,7 @@ import xarray as xr
 from mmm_jax.analysis import contributions as parts
 from mmm_jax.analysis import response
 from mmm_jax.analysis.draws import over_draws
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError
@@ -54,6 +55,7 @@ class Fit(AbstractFit):
         sample_stats: by ArviZ's names, shape (chain, draw).
         diagnostics: whether the draws can be trusted.
         precision: in which the draws were made and all else is computed.
+        experiments: lift tests and known costs that the fit has learned from, if any.
     """
 
     spec: ModelSpec
@@ -63,6 +65,7 @@ class Fit(AbstractFit):
     sample_stats: dict[str, np.ndarray]
     diagnostics: Diagnostics | ApproximationDiagnostics
     precision: Precision
+    experiments: LiftTests | None = None
 
     def model(self, panel: Panel | None = None, *, carry_in: bool = True, history: Panel | None = None) -> MMM:
         """The model over the training rows, or over rows that come after them. Call it within `precision_scope`.

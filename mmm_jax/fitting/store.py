@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from mmm_jax.data.calendar import Frequency
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
 from mmm_jax.data.geo_scaling import AnyScales, scales_from_dict
 from mmm_jax.data.panel import Panel
@@ -133,6 +134,7 @@ def attributes(fit: "AbstractFit") -> dict[str, Any]:
         "channels": json.dumps(panel.channels),
         "controls": json.dumps(panel.control_names),
         **({"events": json.dumps(coordinates(fit.spec, panel)["event"])} if fit.spec.events else {}),
+        **({"experiments": json.dumps(fit.experiments.to_dict())} if fit.experiments else {}),
     }
     if isinstance(panel, GeoPanel):
         heads = None if panel.population is None else panel.population.tolist()
@@ -201,6 +203,12 @@ def scales_from(attributes: Mapping[str, Any]) -> AnyScales:
     return scales_from_dict(json.loads(attributes["scales"]))
 
 
+def experiments_from(attributes: Mapping[str, Any]) -> LiftTests | None:
+    """The experiments of saved attributes, if there were any."""
+    found = attributes.get("experiments")
+    return None if found is None else LiftTests.from_dict(json.loads(found))
+
+
 def _fields(tree: xr.DataTree) -> dict[str, Any]:
     attrs: dict[str, Any] = {str(name): value for name, value in tree.attrs.items()}
     data = tree["constant_data"]
@@ -218,6 +226,7 @@ def _fields(tree: xr.DataTree) -> dict[str, Any]:
         "sample_stats": {name: stats[name].to_numpy() for name in map(str, stats.data_vars)},
         "diagnostics": diagnostics_from_dict(json.loads(attrs["diagnostics"])),
         "precision": attrs["precision"],
+        "experiments": experiments_from(attrs),
     }
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +12,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from mmm_jax.data.checks import check_rows_cover_window
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
 from mmm_jax.data.geo_scaling import AnyScales, GeoScales
 from mmm_jax.data.panel import Panel
@@ -19,6 +21,7 @@ from mmm_jax.errors import PanelError
 from mmm_jax.kernels.adstock import lagged
 from mmm_jax.kernels.basis import fourier
 from mmm_jax.model.events import event_names, event_rows
+from mmm_jax.model.experiment_rows import experiment_rows
 from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
 from mmm_jax.model.padding import Sizes, padded_numbers, padded_priors
@@ -213,8 +216,36 @@ def _assembled_geos(
     )
 
 
-def build_any_model(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, *, sizes: Sizes | None = None) -> MMM | GeoMMM:
-    """The model of a panel of one market or of several, see `build_model` and `build_geo_model`."""
+def build_any_model(
+    spec: ModelSpec,
+    panel: AnyPanel,
+    scales: AnyScales,
+    *,
+    sizes: Sizes | None = None,
+    experiments: LiftTests | None = None,
+) -> MMM | GeoMMM:
+    """The model of a panel of one market or of several, see `build_model` and `build_geo_model`.
+
+    Args:
+        spec: the user's choices.
+        panel: training rows.
+        scales: what they are divided by.
+        sizes: what to pad to; not at all by default.
+        experiments: what else is known; it has a term in the density.
+
+    Raises:
+        PanelError: see `build_model`.
+        SpecError: a prior's shape does not fit.
+        ExperimentError: an experiment does not fit the panel.
+    """
+    model = _without_experiments(spec, panel, scales, sizes)
+    if not experiments:
+        return model
+    rows = experiment_rows(experiments, panel, scales, spec.adstock.l_max, padded=sizes is not None)
+    return replace(model, experiments=rows)
+
+
+def _without_experiments(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, sizes: Sizes | None) -> MMM | GeoMMM:
     if isinstance(panel, GeoPanel) and isinstance(scales, GeoScales):
         return build_geo_model(spec, panel, scales, sizes=sizes)
     if isinstance(panel, Panel) and isinstance(scales, Scales):

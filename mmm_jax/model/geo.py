@@ -11,6 +11,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from mmm_jax.model.components import Params
+from mmm_jax.model.experiments import ExperimentRows
 from mmm_jax.model.likelihoods import AbstractLikelihood
 from mmm_jax.model.mmm import MMM, AbstractMMM
 from mmm_jax.model.pooling import Pooled, shifted
@@ -26,12 +27,14 @@ class GeoMMM(AbstractMMM):
         prior_arguments: of every parameter's prior, by the parameter's name, in the parameter's shape.
         prior_families: name and NumPyro family of every parameter's prior.
         pooling: how every parameter differs over the geos.
+        experiments: measurements that the density has a term of; `None` where there are none.
     """
 
     markets: MMM
     prior_arguments: dict[str, dict[str, Array]]
     prior_families: tuple[tuple[str, type[dist.Distribution]], ...] = eqx.field(static=True)
     pooling: tuple[Pooled, ...] = eqx.field(static=True)
+    experiments: ExperimentRows | None = None
 
     @property
     def likelihood(self) -> AbstractLikelihood:
@@ -86,6 +89,13 @@ class GeoMMM(AbstractMMM):
         media = self.media_total(params) if media_total is None else media_total
         return self.everywhere(MMM.log_likelihood, params, media)
 
+    def predicted_experiments(self, params: Params) -> Float[Array, " row"]:
+        """What the model says of every experiment, see `ExperimentRows.predicted`; empty where there are none."""
+        if self.experiments is None:
+            return jnp.zeros(0)
+        answer, one = self.everywhere(MMM.answer, params), self.markets
+        return self.experiments.predicted(answer, one.saturation, adstock_first=one.adstock_first)
+
     def everywhere(self, function: Callable[..., Any], params: Params, *arguments: Any) -> Any:
         """`function(market, its parameters, *arguments)` of every market.
 
@@ -112,5 +122,7 @@ class GeoMMM(AbstractMMM):
             params = self.completed(params)
             numpyro.deterministic("mu", self.mean(params))
             numpyro.factor("likelihood", self.log_likelihood(params).sum())
+            if self.experiments is not None:
+                numpyro.factor("experiments", self.log_experiments(params))
 
         return model

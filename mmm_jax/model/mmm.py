@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from mmm_jax.kernels.adstock import carry_over, lagged
 from mmm_jax.kernels.media import media_effects, media_total
 from mmm_jax.model.components import AbstractAdstock, AbstractSaturation, Params
+from mmm_jax.model.experiments import Answer, ExperimentRows
 from mmm_jax.model.gaussian_process import AbstractMultiplier
 from mmm_jax.model.likelihoods import AbstractLikelihood
 from mmm_jax.model.returns import with_effect
@@ -28,6 +29,7 @@ class AbstractMMM(eqx.Module):
 
     prior_arguments: eqx.AbstractVar[dict[str, dict[str, Array]]]
     prior_families: eqx.AbstractVar[tuple[tuple[str, type[dist.Distribution]], ...]]
+    experiments: eqx.AbstractVar[ExperimentRows | None]
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:
@@ -55,15 +57,29 @@ class AbstractMMM(eqx.Module):
     def completed(self, params: Params) -> Params:
         """The parameters with those that follow from others."""
 
+    @abc.abstractmethod
+    def predicted_experiments(self, params: Params) -> Float[Array, " row"]:
+        """What the model says of every experiment, see `ExperimentRows.predicted`; empty where there are none."""
+
+    def log_experiments(self, params: Params) -> Float[Array, ""]:
+        """Log density of what the experiments measured; 0 where there are none."""
+        if self.experiments is None:
+            return jnp.zeros(())
+        return self.experiments.log_density(self.predicted_experiments(params))
+
     def log_density(self, params: Params) -> Float[Array, ""]:
-        """Joint log density of the priors and the scaled target at constrained parameters."""
+        """Joint log density of the priors, the scaled target and the experiments at constrained parameters."""
         return sum(self.log_density_terms(params).values(), start=jnp.zeros(()))
 
     def log_density_terms(self, params: Params) -> dict[str, Float[Array, ""]]:
-        """Summed log density of every parameter's prior, by its name, and of the target under `likelihood`."""
+        """Summed log density of every parameter's prior, by its name, and of the target under `likelihood`.
+
+        With experiments, theirs is under `experiments`.
+        """
         terms = {name: jnp.sum(prior.log_prob(params[name])) for name, prior in self.priors.items()}
-        terms["likelihood"] = self.log_likelihood(self.completed(params)).sum()
-        return terms
+        complete = self.completed(params)
+        terms["likelihood"] = self.log_likelihood(complete).sum()
+        return terms if self.experiments is None else terms | {"experiments": self.log_experiments(complete)}
 
     def sample_prior(self, key: Array) -> Params:
         """One draw of all parameters from their priors."""
@@ -96,6 +112,7 @@ class MMM(AbstractMMM):
         return_rows: 1 for the rows that count in that return, shape (time,).
         media_prior: what the prior is stated on.
         history: rows of `media` that lie before the first row of the model.
+        experiments: measurements that the density has a term of; `None` where there are none.
     """
 
     adstock: AbstractAdstock
@@ -120,6 +137,7 @@ class MMM(AbstractMMM):
     media_prior: str = eqx.field(static=True)
     history: int = eqx.field(static=True)
     adstock_first: bool = eqx.field(static=True)
+    experiments: ExperimentRows | None = None
 
     def completed(self, params: Params) -> Params:
         """The parameters with those that follow from others: the effect, where the prior is stated on a return."""
@@ -229,6 +247,20 @@ class MMM(AbstractMMM):
         density = self.likelihood.log_density(self.target, self.baseline(params) + media, params, self.target_scale)
         return density if self.observed is None else jnp.where(self.observed > 0, density, 0.0)
 
+    def answer(self, params: Params) -> Answer:
+        """What experiments need to know of the model at one draw, without an axis of geos."""
+        additive = self.likelihood.additive
+        expected = jnp.asarray(self.target_scale) if additive else self.expectation(self.mean(params), params)
+        strength = None if self.multiplier is None else self.media_multiplier(params)
+        return Answer(self.weights(params), self.saturation.arguments(params), expected, strength)
+
+    def predicted_experiments(self, params: Params) -> Float[Array, " row"]:
+        """What the model says of every experiment, see `ExperimentRows.predicted`; empty where there are none."""
+        if self.experiments is None:
+            return jnp.zeros(0)
+        answer = jax.tree.map(lambda values: values[None], self.answer(params))
+        return self.experiments.predicted(answer, self.saturation, adstock_first=self.adstock_first)
+
     def numpyro_model(self) -> Callable[[], None]:
         """The same model as a NumPyro function, for NumPyro's own samplers, guides and predictives."""
 
@@ -243,5 +275,7 @@ class MMM(AbstractMMM):
             counted = True if self.observed is None else self.observed > 0
             with numpyro.plate("date", mu.shape[0]), numpyro.handlers.mask(mask=counted):
                 numpyro.sample("y", self.likelihood.distribution(mu, params, self.target_scale), obs=self.target)
+            if self.experiments is not None:
+                numpyro.factor("experiments", self.log_experiments(params))
 
         return model
