@@ -58,6 +58,7 @@ def from_prior(rows: AnyPanel, spec: mj.ModelSpec) -> mj.Fit | GeoFit:
     scales = mj.data.geo_scaling.scales_of(rows, scale=spec.scale, standardize_controls=spec.standardize_controls)
     with precision_scope("float64"):
         model = build_any_model(spec, rows, scales)
-        sampled = jax.jit(jax.vmap(model.sample_prior))(jax.random.split(jax.random.key(0), 10))
+        # Not jitted: JAX's samplers are compiled once each, and then serve all specs.
+        sampled = jax.vmap(model.sample_prior)(jax.random.split(jax.random.key(0), 10))
     draws = {name: np.asarray(values).reshape(2, 5, *values.shape[1:]) for name, values in sampled.items()}
     return fit_of(spec, rows, scales, draws, {"diverging": np.zeros((2, 5), bool)}, DIAGNOSTICS, "float64")

@@ -80,12 +80,15 @@ def own_response(
         planned: scaled media of the plan.
         own: each channel's own scaled media instead.
     """
+    # Nothing brings nothing: not the rounding of what is there whatever the plan.
+    spent = (own != 0).any(axis=1)
     before, with_own = (_effects(model, params, media) for media in (jnp.zeros_like(own), own))
     if model.likelihood.additive:
-        return model.target_scale * (with_own - before).sum(axis=1)
+        return jnp.where(spent, model.target_scale * (with_own - before).sum(axis=1), 0.0)
     effects = _effects(model, params, planned)
     others = model.baseline(params) + effects.sum(axis=0) - effects
-    return (model.expectation(others + with_own, params) - model.expectation(others + before, params)).sum(axis=1)
+    change = model.expectation(others + with_own, params) - model.expectation(others + before, params)
+    return jnp.where(spent, change.sum(axis=1), 0.0)
 
 
 def _effects(model: MMM, params: Params, media: Float[Array, "channel time"]) -> Float[Array, "channel period"]:
