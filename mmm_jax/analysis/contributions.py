@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mmm_jax.analysis.treatments import at_reference
 from mmm_jax.model.components import Params
 from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
@@ -11,7 +12,7 @@ from mmm_jax.model.mmm import MMM
 Contributions = dict[str, Array]
 
 
-def contributions(model: MMM, params: Params) -> Contributions:
+def contributions(model: MMM, params: Params, reference: Float[Array, " control"] | None = None) -> Contributions:
     """Contribution of each component per period, for one draw.
 
     With an additive likelihood they are the terms of the mean in units of the target, and sum to it exactly. With a
@@ -19,11 +20,17 @@ def contributions(model: MMM, params: Params) -> Contributions:
     stands for the level without any other component, and `interaction` is what the components bring only together, so
     that the sum is the mean again.
 
+    Args:
+        model: the model over the rows in question.
+        params: one draw.
+        reference: what controls are told against, see `mmm_jax.analysis.treatments.at_reference`.
+
     Returns:
         `intercept`, `seasonality`, `trend` of shape (time,), `media` (channel, time), `controls` (control, time),
         `events` (event, time) and, with a log link, `interaction` (time,).
     """
-    parts = {"media": model.media_effects(params), **model.baseline_parts(params)}
+    baseline = at_reference(model.baseline_parts(params), params, reference)
+    parts = {"media": model.media_effects(params), **baseline}
     parts["intercept"] = jnp.broadcast_to(parts["intercept"], parts["seasonality"].shape)
     if model.likelihood.additive:
         return {name: model.target_scale * part for name, part in parts.items()}
@@ -48,9 +55,11 @@ def channel_totals(model: MMM, params: Params, rows: Float[Array, " time"]) -> F
     return contributions(model, params)["media"] @ rows
 
 
-def component_totals(model: MMM, params: Params, rows: Float[Array, " time"]) -> Contributions:
-    """Contribution of each component summed over the rows whose weight in `rows` is 1."""
-    return {name: part @ rows for name, part in contributions(model, params).items()}
+def component_totals(
+    model: MMM, params: Params, rows: Float[Array, " time"], reference: Float[Array, " control"] | None = None
+) -> Contributions:
+    """`contributions` summed over the rows whose weight in `rows` is 1."""
+    return {name: part @ rows for name, part in contributions(model, params, reference).items()}
 
 
 def _counterfactual(model: MMM, params: Params, parts: Contributions) -> Contributions:

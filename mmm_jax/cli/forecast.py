@@ -114,7 +114,7 @@ def summarised(forecast: Forecast, out: Path) -> dict[str, Any]:
 def _panel(path: Path, new: pd.DataFrame, roles: Roles, fit: Fit) -> Panel:
     """The new rows, checked together with the training rows: one new row alone would have no frequency."""
     known = fit.panel.to_frame().drop(columns=fit.panel.target_name)
-    table = roles.renamed(new).set_index(roles.date)[list(roles.channels) + list(roles.controls)]
+    table = roles.renamed(new).set_index(roles.date)[roles.known]
     joined = pd.concat([known, table]).rename_axis(roles.date).reset_index()
     with in_table(path):
         panel = Panel.from_frame(joined, **{**roles.columns(), "target": None})
@@ -123,8 +123,10 @@ def _panel(path: Path, new: pd.DataFrame, roles: Roles, fit: Fit) -> Panel:
 
 def _check_names(roles: Roles, fit: Fit) -> None:
     for what, new, fitted in (
-        ("channels", set(roles.channels), set(fit.panel.channels)),
-        ("controls", set(roles.controls), set(fit.panel.control_names)),
+        ("channels", {*roles.channels, *roles.organic}, set(fit.panel.channels)),
+        ("organic media", set(roles.organic), set(fit.panel.organic)),
+        ("units", {*roles.media.values()}, {u for u in fit.panel.units if u and u not in fit.panel.organic}),
+        ("controls", {*roles.controls, *roles.treatments}, set(fit.panel.control_names)),
     ):
         if new != fitted:
             lacking, unknown = (listed(sorted(names), 5) or "none" for names in (fitted - new, new - fitted))

@@ -110,7 +110,8 @@ def _save(pictures: dict[str, Picture], folder: Path) -> list[Path]:
 
 
 def _control_group(results: Results) -> dict[str, list[str]]:
-    controls = list(results.fit.panel.control_names)
+    panel = results.fit.panel
+    controls = [name for name in panel.control_names if name not in dict(panel.treatments)]
     return {"Controls": controls} if controls else {}
 
 

@@ -19,8 +19,9 @@ _SHOWN = ("plan", "reference")
 
 def check_plan(config: Config, fit: Fit, dates: np.ndarray) -> None:
     """Raise a `ConfigError` at the first key that contradicts another one, the fit or the dates of the horizon."""
-    values, known = config.values, fit.panel.channels
+    values, known = config.values, [name for name in fit.panel.channels if name not in fit.panel.organic]
     _check_together(config)
+    _check_organic(config, fit.panel.organic)
     scenarios = [("scenarios", name) for name in values.get("scenarios", {})]
     for keys in [*((name,) for name in _BY_CHANNEL if name in values), *scenarios]:
         _check_by_channel(config, keys, known)
@@ -55,6 +56,16 @@ def _check_by_channel(config: Config, keys: Keys, known: Sequence[str]) -> None:
     if keys[0] in _EVERY_CHANNEL and lacking:
         none = "" if keys[0] == "profile" else ", 0 for none"
         raise config.error(f"the channels {listed(lacking)} are missing; name every one{none}.", *keys)
+
+
+def _check_organic(config: Config, organic: Sequence[str]) -> None:
+    """What is organic has no spend that a plan could speak of."""
+    given = [*((name,) for name in _BY_CHANNEL), *(("scenarios", name) for name in config.values.get("scenarios", {}))]
+    for keys in given:
+        named = value_at(config, keys) if keys[0] in config.values else {}
+        for name in named:
+            if name in organic:
+                raise config.error("this channel is organic: it has no spend, and no plan moves it.", *keys, name)
 
 
 def _check_channel(config: Config, name: str, keys: Keys, known: Sequence[str]) -> None:

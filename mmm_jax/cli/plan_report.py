@@ -24,6 +24,7 @@ def say(screen: Screen, planned: Planned, reference_name: str = "Reference") -> 
     """The plan by channel, what it gains, why it is the best, and the tables that were asked for."""
     _show_channels(screen, planned, reference_name)
     _say_beyond(screen, planned.plan)
+    _say_media(screen, planned.plan)
     screen.say()
     _say_goal(screen, planned)
     _say_gain(screen, planned, reference_name)
@@ -73,6 +74,15 @@ def _say_beyond(screen: Screen, plan: Allocation) -> None:
         peaks = "; ".join(f"{name}: {planned} against {observed}" for name, (planned, observed) in pairs.items())
         words = f"{BEYOND} More in a period than ever observed, where the response is the curve's guess ({peaks})."
         screen.say(f"\n{words}", style="yellow")
+
+
+def _say_media(screen: Screen, plan: Allocation) -> None:
+    """What a unit of media costs, and which channels no plan moves."""
+    if plan.unit_costs:
+        costs = "; ".join(f"{name}: {amount(cost)} per {unit}" for name, (cost, unit) in plan.unit_costs.items())
+        screen.say(f"Cost of a unit of media: {costs}.")
+    if plan.organic:
+        screen.say(f"Organic, not planned: {', '.join(plan.organic)}.")
 
 
 def _say_goal(screen: Screen, planned: Planned) -> None:

@@ -38,8 +38,9 @@ def read_spend(config: Config, given: Mapping[str, Any], fit: Fit, dates: np.nda
 def usual_spend(config: Config, fit: Fit) -> np.ndarray:
     """Mean spend per period in the training rows, currency by channel."""
     prices = read_prices(config)
-    units = zip(fit.panel.channels, fit.panel.spend.mean(axis=1), strict=True)
-    return np.array([_at_mean_cost(prices[name], mean) if name in prices else mean for name, mean in units])
+    panel = fit.panel
+    spend, units = (dict(zip(panel.channels, x.mean(axis=1), strict=True)) for x in (panel.spend, panel.exposure))
+    return np.array([_at_mean_cost(prices[name], units[name]) if name in prices else spend[name] for name in spend])
 
 
 def read_prices(config: Config) -> dict[str, Price]:
@@ -78,7 +79,8 @@ def _over_dates(config: Config, amounts: Mapping[str, Any], fit: Fit, dates: np.
     columns = []
     for name in fit.panel.channels:
         shares = np.asarray(profile.get(name, even), float)
-        given = np.asarray(amounts[name], float)
+        # What is organic has no spend, and need not be named.
+        given = np.asarray(0.0 if name in fit.panel.organic else amounts[name], float)
         columns.append(given if given.ndim else given * shares / shares.sum())
     coords = {"date": dates.astype("datetime64[ns]"), "channel": list(fit.panel.channels)}
     return xr.DataArray(np.stack(columns, axis=1), dims=("date", "channel"), coords=coords)

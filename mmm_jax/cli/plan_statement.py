@@ -99,7 +99,7 @@ def _bounds(config: Config, fit: Fit, dates: np.ndarray) -> dict[str, tuple[floa
     part = values["bounds_around_mean"]
     mean = usual_spend(config, fit) * (1 if values.get("per") == "period" else len(dates))
     boxes = np.stack([max(0.0, 1 - part) * mean, (1 + part) * mean], axis=1).tolist()
-    locked = values.get("locked", {})
+    locked = {*values.get("locked", {}), *fit.panel.organic}
     return {name: (low, high) for name, (low, high) in zip(fit.panel.channels, boxes, strict=True) if name not in locked}
 
 

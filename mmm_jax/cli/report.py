@@ -60,7 +60,7 @@ def notice_problems(screen: Screen, diagnostics: AnyDiagnostics) -> None:
 def show_roas(screen: Screen, roas: Intervals, shares: Intervals, panel: Panel) -> None:
     """One row per channel: what was spent, what a unit of it brought, and its part in what all media brought."""
     spend = dict(zip(panel.channels, panel.spend.sum(axis=1), strict=True))
-    total = sum(spend.values())
+    total = sum(spend.values()) or 1.0
     rows = [
         [
             name,
@@ -73,6 +73,8 @@ def show_roas(screen: Screen, roas: Intervals, shares: Intervals, panel: Panel) 
     ]
     columns = ["Channel", "Spend share", "Contribution share", "ROAS", INTERVAL]
     screen.table(f"Return on spend, in {panel.target_name} per unit of spend", columns, rows)
+    if panel.organic:
+        screen.say(f"Organic, without spend and so without return: {', '.join(panel.organic)}.")
 
 
 def show_scores(screen: Screen, scores: dict[str, dict[str, float]], prob: float = PROB) -> None:
@@ -98,13 +100,13 @@ def show_scores(screen: Screen, scores: dict[str, dict[str, float]], prob: float
 def show_results(screen: Screen, results: Results) -> None:
     """Verdict, returns and scores of a fit."""
     say_verdict(screen, results.fit.diagnostics)
-    show_roas(screen, by_channel(results.roas), by_channel(results.shares), results.fit.panel)
+    show_roas(screen, results.returns, by_channel(results.shares), results.fit.panel)
     show_scores(screen, results.scores)
 
 
 def show_shares(screen: Screen, shares: Intervals, panel: Panel) -> None:
     """One row per channel: its part in what all media brought, beside its part in the spend."""
-    spend = dict(zip(panel.channels, panel.spend.sum(axis=1) / panel.spend.sum(), strict=True))
+    spend = dict(zip(panel.channels, panel.spend.sum(axis=1) / (panel.spend.sum() or 1.0), strict=True))
     rows = [
         [name, percent(spend[name]), percent(found["mean"]), f"{percent(found['lower'])} to {percent(found['upper'])}"]
         for name, found in shares.items()

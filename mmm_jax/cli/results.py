@@ -43,6 +43,11 @@ class Results:
     shares: xr.DataArray
     scores: dict[str, dict[str, float]]
 
+    @property
+    def returns(self) -> Intervals:
+        """Posterior summary of the return of every channel with spend: what is organic has none."""
+        return by_channel(self.roas.drop_sel(channel=list(self.fit.panel.organic)))
+
 
 def examine(fit: Fit, test: Panel | None, screen: Screen) -> Results:
     """Predictions with their scores, ROAS and contribution shares."""
@@ -76,7 +81,7 @@ def summarised(results: Results, screen: Screen) -> dict[str, Any]:
         "precision": fit.precision,
         "diagnostics": fit.diagnostics.to_dict(),
         "interval_probability": PROB,
-        "roas": by_channel(results.roas),
+        "roas": results.returns,
         "contribution_shares": by_channel(results.shares),
         "scores": results.scores,
         "wall_seconds": {**screen.seconds, "total": sum(screen.seconds.values())},
@@ -93,6 +98,9 @@ def described(panel: Panel) -> dict[str, Any]:
         "target": panel.target_name,
         "channels": list(panel.channels),
         "controls": list(panel.control_names),
+        "units": {name: unit for name, unit in zip(panel.channels, panel.units, strict=bool(panel.units)) if unit},
+        "organic": list(panel.organic),
+        "treatments": dict(panel.treatments),
         "fingerprint": panel.fingerprint(),
     }
 

@@ -17,12 +17,14 @@ from mmm_jax.cli.schema_parts import (
     SHARE,
     TEXT,
     Schema,
+    by_name,
     count,
     items,
     keys,
     options,
     tagged,
 )
+from mmm_jax.data.treatments import RULES
 from mmm_jax.fitting.engines import Engine
 from mmm_jax.kernels.numerics import Precision
 from mmm_jax.model.components import ADSTOCKS, SATURATIONS
@@ -35,6 +37,8 @@ from mmm_jax.model.spec import SCHEMA_VERSION, TRENDS
 from mmm_jax.validation.folds import Window
 
 _EVENT_OPTIONS: dict[Any, Schema] = {Day: DATE, DayWindow: items(count(0), 2, 2)}
+
+_REFERENCE: Schema = {"type": ["number", "string"], "if": {"type": "string"}, "then": {"enum": list(RULES)}}
 
 
 def fit_schema() -> Schema:
@@ -56,6 +60,9 @@ def _data() -> Schema:
         "target": TEXT,
         "channels": channels,
         "controls": {"type": "array", "items": TEXT},
+        "media": by_name(TEXT),
+        "organic": {"type": "array", "items": TEXT},
+        "treatments": by_name(_REFERENCE),
         "last_training_date": DATE,
     }
     return keys(properties, required=["date", "target", "channels"])

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,38 @@ class Roles:
         target: column of the outcome; `None` where the table need not have it and has not.
         channels: column of spend by the name that the channel is shown under.
         controls: columns of controls.
+        media: column of units by channel, of those that have them.
+        organic: columns of media without spend.
+        treatments: reference level by column of a treatment.
     """
 
     date: str
     target: str | None
     channels: dict[str, str]
     controls: tuple[str, ...]
+    media: dict[str, str] = field(default_factory=dict)
+    organic: tuple[str, ...] = ()
+    treatments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def known(self) -> list[str]:
+        """Columns of the renamed table besides date and target."""
+        return [*self.channels, *self.controls, *self._beside]
+
+    @property
+    def _beside(self) -> list[str]:
+        return [*self.media.values(), *self.organic, *self.treatments]
 
     def renamed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The table with these columns only, channels under the names that they are shown under."""
-        kept = [self.date, *([] if self.target is None else [self.target]), *self.controls]
+        kept = [self.date, *([] if self.target is None else [self.target]), *self.controls, *self._beside]
         return frame[kept].assign(**{name: frame[column] for name, column in self.channels.items()})
 
     def columns(self) -> dict[str, Any]:
         """Arguments of `Panel.from_frame` for the renamed table."""
-        return {"date": self.date, "target": self.target, "channels": list(self.channels), "controls": list(self.controls)}
+        kinds = {"media": self.media, "organic": list(self.organic), "treatments": self.treatments}
+        outcome = {"date": self.date, "target": self.target}
+        return {**outcome, "channels": list(self.channels), "controls": list(self.controls), **kinds}
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -80,10 +97,12 @@ def read_roles(config: Config, frame: pd.DataFrame, *, need_target: bool = True)
     if need_target:
         _check_column(config, frame, data["target"], "target")
     channels = _channels(config, frame)
-    taken = {data["date"], data["target"], *channels.values()}
+    media, organic, treatments = _beside_spend(config, frame, channels)
+    taken = {data["date"], data["target"], *channels.values(), *media.values(), *organic, *treatments}
     controls = _controls(config, frame, taken)
-    _check_one_role_each(config, channels, controls)
-    return Roles(data["date"], data["target"] if has_target else None, channels, tuple(controls))
+    _check_one_role_each(config, channels, [*controls, *media.values(), *organic, *treatments])
+    target = data["target"] if has_target else None
+    return Roles(data["date"], target, channels, tuple(controls), media, tuple(organic), treatments)
 
 
 def read_panel(path: Path, frame: pd.DataFrame, roles: Roles) -> Panel:
@@ -145,6 +164,24 @@ def _channels(config: Config, frame: pd.DataFrame) -> dict[str, str]:
     return named
 
 
+def _beside_spend(
+    config: Config, frame: pd.DataFrame, channels: dict[str, str]
+) -> tuple[dict[str, str], list[str], dict[str, Any]]:
+    """Units by channel, organic media, and treatments with their reference levels."""
+    data = config.values["data"]
+    media, organic, treatments = data.get("media", {}), data.get("organic", []), data.get("treatments", {})
+    for name, column in media.items():
+        if name not in channels:
+            message = f"there is no channel {name!r}{did_you_mean(name, channels) or '.'} There are {listed(channels)}."
+            raise config.error(message, "data", "media", name)
+        _check_column(config, frame, column, "media", name)
+    for place, column in enumerate(organic):
+        _check_column(config, frame, column, "organic", place)
+    for column in treatments:
+        _check_column(config, frame, column, "treatments", column)
+    return media, organic, treatments
+
+
 def _controls(config: Config, frame: pd.DataFrame, taken: set[str]) -> list[str]:
     """Controls with their patterns expanded in the table's order; what has a role already is no match."""
     found: list[str] = []
@@ -191,3 +228,9 @@ def _uses(data: dict[str, Any]) -> Iterator[tuple[Keys, str]]:
         yield ("channels", key), column
     for place, column in enumerate(data.get("controls", [])):
         yield ("controls", place), column
+    for name, column in data.get("media", {}).items():
+        yield ("media", name), column
+    for place, column in enumerate(data.get("organic", [])):
+        yield ("organic", place), column
+    for column in data.get("treatments", {}):
+        yield ("treatments", column), column

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,18 @@ def column_names(given: Iterable[str], role: str) -> tuple[str, ...]:
     return tuple(str(name) if isinstance(name, str) else name for name in given)
 
 
-def check_roles(date: str, target: str | None, channels: Sequence[str], controls: Sequence[str]) -> None:
-    """Every column has one role, and there is at least one channel."""
-    if not channels:
-        raise PanelError("At least one channel is needed; `channels` is empty.")
+def check_roles(
+    date: str,
+    target: str | None,
+    channels: Sequence[str],
+    controls: Sequence[str],
+    others: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Every column has one role, and there is at least one channel, with spend or organic; `others` are further roles."""
     roles = {"date": [date], "target": [] if target is None else [target], "channel": channels, "control": controls}
+    roles |= others or {}
+    if not channels and not roles.get("organic"):
+        raise PanelError("At least one channel is needed; `channels` is empty.")
     seen: dict[str, str] = {}
     for role, columns in roles.items():
         for column in columns:
@@ -178,6 +185,34 @@ def check_channel_varies(values: np.ndarray, dates: np.ndarray, column: str) -> 
         raise PanelError(
             f"Channel {column!r} is constant from {dates[0]} to {dates[-1]}: its spend is {what}. "
             "Its effect cannot be told from the intercept: leave the channel out, or take a longer period."
+        )
+
+
+def check_media_not_negative(values: np.ndarray, dates: np.ndarray, channel: str, column: str) -> None:
+    """Units are at least 0."""
+    bad = np.flatnonzero(values < 0)
+    if len(bad):
+        raise PanelError(
+            f"Media must be non-negative, but {len(bad)} cells are not; the first is channel {channel!r}, column "
+            f"{column!r}, {dates[bad[0]]}: got {values[bad[0]]}. If these are corrections, net them against their period."
+        )
+
+
+def check_media_vary(values: np.ndarray, dates: np.ndarray, channel: str, column: str) -> None:
+    """A channel's units are not the same in every row."""
+    if values.min() == values.max():
+        raise PanelError(
+            f"Channel {channel!r} is constant from {dates[0]} to {dates[-1]}: its media, column {column!r}, are "
+            f"{values[0]:g} in every row. Leave the channel out, or take a longer period."
+        )
+
+
+def check_units_are_paid(spend: float, dates: np.ndarray, channel: str, column: str) -> None:
+    """A channel that has units and spend has some spend."""
+    if spend == 0:
+        raise PanelError(
+            f"Channel {channel!r} has units (column {column!r}), but no spend from {dates[0]} to {dates[-1]}, so that a "
+            f"unit has no cost. If nothing is paid for it, give the column as organic: `organic=[{column!r}]`."
         )
 
 

@@ -1,7 +1,7 @@
 """A panel of geos: markets over the same dates with the same channels and controls, not every one with every row."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,7 +10,9 @@ import pandas as pd
 
 from mmm_jax.data import checks
 from mmm_jax.data.calendar import Frequency, infer_frequency
+from mmm_jax.data.media import MediaColumns, check_media_vary
 from mmm_jax.data.panel import Panel
+from mmm_jax.data.treatments import Treatments, checked_treatments
 from mmm_jax.errors import PanelError
 
 
@@ -44,6 +46,9 @@ class GeoPanel:
         target: str | None,
         channels: Sequence[str],
         controls: Sequence[str] = (),
+        media: Mapping[str, str] | None = None,
+        organic: Sequence[str] = (),
+        treatments: Mapping[str, str | float] | None = None,
         geo: str,
         population: str | None = None,
     ) -> Self:
@@ -55,6 +60,9 @@ class GeoPanel:
             target: column of the outcome; `None` for a table of planned spend.
             channels: columns of spend, in currency per period.
             controls: columns of control variables.
+            media: column of execution units by channel.
+            organic: columns of media without spend.
+            treatments: further controls with the reference level of their contributions, of every geo's own rows.
             geo: column of the geos' names.
             population: column of heads, the same in all rows of a geo.
 
@@ -70,18 +78,13 @@ class GeoPanel:
         heads = None if population is None else np.array([checks.heads_of(parts[n][population], n) for n in geos])
         dates = np.unique(checks.parse_dates(frame.loc[:, date]))
         infer_frequency(dates)
-        made = tuple(
-            _named(name, lambda part=part: _on_calendar(part, dates, date, target, channels, controls))
-            for name, part in parts.items()
-        )
+        columns = {"date": date, "target": target, "channels": channels, "controls": controls}
+        columns |= {"media": media, "organic": organic, "treatments": treatments}
+        made = tuple(_named(name, lambda part=part: _on_calendar(part, dates, columns)) for name, part in parts.items())
         found = cls(geos, made, heads)
         if target is not None:
-            found._check_channels()
+            check_media_vary(found)
         return found
-
-    def _check_channels(self) -> None:
-        for name, row in zip(self.channels, self.spend, strict=True):
-            checks.check_channel_varies(row.ravel(), self.dates, name)
 
     def __len__(self) -> int:
         """Number of periods."""
@@ -136,6 +139,26 @@ class GeoPanel:
         return np.stack([market.spend for market in self.markets], axis=1)
 
     @property
+    def exposure(self) -> np.ndarray:
+        """What the model sees of every channel, shape (channel, geo, time): units where it has them, else spend."""
+        return np.stack([market.exposure for market in self.markets], axis=1)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """By channel, the name of its units; "" where its media are spend. Empty if all are."""
+        return self.markets[0].units
+
+    @property
+    def organic(self) -> tuple[str, ...]:
+        """Channels without spend."""
+        return self.markets[0].organic
+
+    @property
+    def treatments(self) -> Treatments:
+        """Controls whose effect is told against a reference level."""
+        return self.markets[0].treatments
+
+    @property
     def target(self) -> np.ndarray | None:
         """Shape (geo, time); `None` where the outcome is not known."""
         found = [market.target for market in self.markets if market.target is not None]
@@ -162,6 +185,7 @@ class GeoPanel:
         return replace(
             first,
             spend=self.spend.sum(axis=1),
+            media=None if first.media is None else self.exposure.sum(axis=1),
             controls=np.average(controls, axis=0, weights=self.population),
             target=None if self.target is None else self.target.sum(axis=0),
         )
@@ -210,22 +234,28 @@ AnyPanel = Panel | GeoPanel
 """One market, or several."""
 
 
-def _on_calendar(
-    part: pd.DataFrame, dates: np.ndarray, date: str, target: str | None, channels: Sequence[str], controls: Sequence[str]
-) -> Panel:
-    """One geo's rows on all dates; those that it lacks have no spend, and do not count."""
+def _on_calendar(part: pd.DataFrame, dates: np.ndarray, columns: Mapping[str, Any]) -> Panel:
+    """One geo's rows on all dates; those that it lacks have no media, and do not count."""
+    date, target = columns["date"], columns["target"]
     own = checks.parse_dates(part.loc[:, date])
-    columns = [*checks.column_names(channels, "channels"), *checks.column_names(controls, "controls")]
-    numbers = [*([] if target is None else [target]), *columns]
+    numbers = [*([] if target is None else [target]), *_numeric(columns)]
     missing = np.setdiff1d(dates, own)
     lacking = pd.DataFrame({date: missing, **{name: 0.0 for name in numbers}})
     rows: Any = pd.concat([part.assign(**{date: own})[[date, *numbers]], lacking]) if len(missing) else part
-    found = Panel.from_frame(rows, date=date, target=target, channels=channels, controls=controls, vary=False)
+    found = Panel.from_frame(rows, **columns, vary=False)
     if not len(missing):
         return found
     lacks = np.isin(found.dates, missing)
     outcome = None if found.target is None else np.where(lacks, np.nan, found.target)
     return replace(found, target=outcome, observed=~lacks)
+
+
+def _numeric(columns: Mapping[str, Any]) -> list[str]:
+    """All columns of media and controls."""
+    media = MediaColumns.build(columns["channels"], columns["media"], columns["organic"])
+    treated = [name for name, _ in checked_treatments(columns["treatments"])]
+    controls = checks.column_names(columns["controls"], "controls")
+    return [*media.paid, *media.units.values(), *media.organic, *controls, *treated]
 
 
 def _named(geo: str, made: Callable[[], Panel]) -> Panel:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmm_jax.data.geo_panel import GeoPanel
 from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales, counted_target
+from mmm_jax.data.scaling import Scales, counted_target, no_scale
 from mmm_jax.errors import PanelError
 
 
@@ -39,7 +39,7 @@ class GeoScales:
             PanelError: a scale is 0, or the population is needed and not known.
         """
         heads = _heads(panel, scale)
-        channel = panel.spend.max(axis=2) / heads
+        channel = panel.exposure.max(axis=2) / heads
         target = np.array([np.abs(counted_target(market)).max() for market in panel.markets]) / heads
         if scale != "geo":
             channel, target = (
@@ -99,8 +99,7 @@ def _heads(panel: GeoPanel, scale: str) -> np.ndarray:
 def _check_positive(panel: GeoPanel, channel: np.ndarray, target: np.ndarray) -> None:
     silent = np.flatnonzero(channel.max(axis=1) == 0)
     if len(silent):
-        name = panel.channels[silent[0]]
-        raise PanelError(f"Channel {name!r} has no spend in the training rows, so that it has no scale. Leave it out.")
+        raise no_scale(panel, panel.channels[silent[0]])
     flat = np.flatnonzero(target == 0)
     if len(flat):
         raise PanelError(

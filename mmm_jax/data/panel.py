@@ -1,7 +1,7 @@
 """The panel: a validated table of spend, controls and outcome, immutable, time as the last axis."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, overload
 
@@ -10,6 +10,8 @@ import pandas as pd
 
 from mmm_jax.data import checks
 from mmm_jax.data.calendar import Frequency, day_of_year, infer_frequency
+from mmm_jax.data.media import MediaColumns, check_media_vary, mean_cost, media_for
+from mmm_jax.data.treatments import Treatments, checked_treatments
 from mmm_jax.errors import PanelError
 
 if TYPE_CHECKING:
@@ -33,6 +35,11 @@ class Panel:
         frequency: step between the dates.
         observed: whether a row counts in the likelihood, shape (time,); `None` if all do. A row that does not, because it is
             held out or is not there, still has its place in the calendar.
+        media: what the model sees of every channel, shape (channel, time), at least 0: its units, or its spend where it has
+            none; `None` if all media are spend.
+        units: by channel, the name of its units; "" where its media are spend. Empty if all are.
+        organic: channels without spend, the last ones of `channels`; their spend is 0.
+        treatments: controls whose effect is told against a reference level, see `mmm_jax.data.treatments`.
     """
 
     dates: np.ndarray
@@ -44,9 +51,13 @@ class Panel:
     target_name: str
     frequency: Frequency
     observed: np.ndarray | None = None
+    media: np.ndarray | None = None
+    units: tuple[str, ...] = ()
+    organic: tuple[str, ...] = ()
+    treatments: Treatments = ()
 
     def __post_init__(self) -> None:
-        for array in (self.dates, self.spend, self.controls, self.target, self.observed):
+        for array in (self.dates, self.spend, self.controls, self.target, self.observed, self.media):
             if array is not None:
                 array.setflags(write=False)
 
@@ -60,6 +71,9 @@ class Panel:
         target: str | None,
         channels: Sequence[str],
         controls: Sequence[str] = ...,
+        media: Mapping[str, str] | None = ...,
+        organic: Sequence[str] = ...,
+        treatments: Mapping[str, str | float] | None = ...,
         geo: None = ...,
         vary: bool = ...,
     ) -> Self: ...
@@ -74,6 +88,9 @@ class Panel:
         target: str | None,
         channels: Sequence[str],
         controls: Sequence[str] = ...,
+        media: Mapping[str, str] | None = ...,
+        organic: Sequence[str] = ...,
+        treatments: Mapping[str, str | float] | None = ...,
         geo: str,
         population: str | None = ...,
     ) -> "GeoPanel": ...
@@ -87,6 +104,9 @@ class Panel:
         target: str | None,
         channels: Sequence[str],
         controls: Sequence[str] = (),
+        media: Mapping[str, str] | None = None,
+        organic: Sequence[str] = (),
+        treatments: Mapping[str, str | float] | None = None,
         geo: str | None = None,
         population: str | None = None,
         vary: bool = True,
@@ -100,6 +120,13 @@ class Panel:
                 channels may be constant or zero.
             channels: columns of spend, in currency per period.
             controls: columns of control variables.
+            media: column of execution units (impressions, rating points, clicks) by channel, of those whose units are
+                known. The model then sees the units, and returns are still told per unit of spend. A period may have
+                units without spend or spend without units; a channel with one of them 0 in all rows is refused.
+            organic: columns of media without spend, such as a newsletter: channels like the others, but without return on
+                spend, and never moved by plans.
+            treatments: further controls, such as a price, by column: `"max"`, `"mean"` or `"min"` over the training rows
+                (of the geo), or a number: the level that their contributions are told against.
             geo: column of the geos' names, for a table of several markets: the panel is then a `GeoPanel`.
             population: column of every geo's heads.
             vary: refuse targets and channels that are the same in every row.
@@ -116,11 +143,15 @@ class Panel:
             from mmm_jax.data.geo_panel import GeoPanel
 
             columns = {"date": date, "target": target, "channels": channels, "controls": controls}
-            return GeoPanel.from_frame(frame, **columns, geo=geo, population=population)
+            kinds = {"media": media, "organic": organic, "treatments": treatments}
+            return GeoPanel.from_frame(frame, **columns, **kinds, geo=geo, population=population)
         checks.check_is_table(frame)
-        channels, controls = checks.column_names(channels, "channels"), checks.column_names(controls, "controls")
-        checks.check_roles(date, target, channels, controls)
-        checks.check_columns_exist(frame, [date, *([] if target is None else [target]), *channels, *controls])
+        columns, references = MediaColumns.build(channels, media, organic), checked_treatments(treatments)
+        given, treated = checks.column_names(controls, "controls"), [name for name, _ in references]
+        others = {**columns.roles, "treatment": treated}
+        checks.check_roles(date, target, columns.paid, given, others)
+        every = [*columns.paid, *given, *(name for names in others.values() for name in names)]
+        checks.check_columns_exist(frame, [date, *([] if target is None else [target]), *every])
         dates = checks.parse_dates(frame.loc[:, date])
         order = np.argsort(dates, kind="stable")
         dates = dates[order]
@@ -131,25 +162,23 @@ class Panel:
             checks.check_finite(values, dates, column)
             return values
 
-        spend = _stacked([numbers(channel) for channel in channels], len(dates))
-        for channel, row in zip(channels, spend, strict=True):
-            checks.check_spend_not_negative(row, dates, channel)
-        outcome = None if target is None else numbers(target)
-        frequency = infer_frequency(dates)
-        if outcome is not None and vary:
-            checks.check_target_varies(outcome, dates, str(target))
-            for channel, row in zip(channels, spend, strict=True):
-                checks.check_channel_varies(row, dates, channel)
-        return cls(
+        spend = columns.spend(numbers, dates)
+        panel = cls(
             dates=dates,
             spend=spend,
-            controls=_stacked([numbers(control) for control in controls], len(dates)),
-            target=outcome,
-            channels=channels,
-            control_names=controls,
+            controls=_stacked([numbers(control) for control in (*given, *treated)], len(dates)),
+            target=None if target is None else numbers(target),
+            channels=columns.channels,
+            control_names=(*given, *treated),
             target_name=target or "target",
-            frequency=frequency,
+            frequency=infer_frequency(dates),
+            treatments=references,
+            **columns.fields(numbers, dates, spend),
         )
+        if panel.target is not None and vary:
+            checks.check_target_varies(panel.target, dates, str(target))
+            check_media_vary(panel)
+        return panel
 
     def __len__(self) -> int:
         """Number of periods."""
@@ -163,13 +192,18 @@ class Panel:
         )
 
     @property
+    def exposure(self) -> np.ndarray:
+        """What the model sees of every channel, shape (channel, time): its units where it has them, else its spend."""
+        return self.spend if self.media is None else self.media
+
+    @property
     def day_of_year(self) -> np.ndarray:
         """Calendar day of the year of each row, 1 to 366."""
         return day_of_year(self.dates)
 
     def take(self, rows: slice) -> Self:
         """The panel of a run of rows. They are not checked again: a channel may be silent in a short window."""
-        arrays = {name: getattr(self, name) for name in ("dates", "spend", "controls", "target", "observed")}
+        arrays = {name: getattr(self, name) for name in ("dates", "spend", "controls", "target", "observed", "media")}
         return replace(self, **{name: None if values is None else values[..., rows] for name, values in arrays.items()})
 
     @property
@@ -221,10 +255,14 @@ class Panel:
         return self.take(slice(None, count)), self.take(slice(count, None))
 
     def with_spend(self, spend: np.ndarray) -> Self:
-        """The same panel with other spend, shape (channel, time)."""
+        """The same panel with other spend, shape (channel, time); units follow at their cost in each period.
+
+        Raises:
+            PanelError: another shape, spend on an organic channel, or on one whose units have no known cost.
+        """
         if np.shape(spend) != self.spend.shape:
             raise PanelError(f"Spend must have the shape {self.spend.shape} (channel, time), got {np.shape(spend)}.")
-        return replace(self, spend=np.array(spend, float))
+        return replace(self, spend=np.array(spend, float), media=media_for(self, np.asarray(spend, float)))
 
     def with_target(self, target: np.ndarray | None) -> Self:
         """The same panel with another outcome, shape (time,), in the rows that are there, or with none."""
@@ -233,8 +271,9 @@ class Panel:
         return replace(self, target=np.where(self.present, target, np.nan))
 
     def to_frame(self) -> pd.DataFrame:
-        """The panel as a table again, with the dates as index."""
+        """The panel as a table again, with the dates as index: spend, units and organic media under their columns' names."""
         columns = dict(zip(self.channels, self.spend, strict=True))
+        columns |= {unit: row for unit, row in zip(self.units, self.exposure, strict=bool(self.units)) if unit}
         columns |= dict(zip(self.control_names, self.controls, strict=True))
         if self.target is not None:
             columns = {self.target_name: self.target, **columns}
@@ -245,18 +284,21 @@ class Panel:
 
         Returns:
             One row per channel: `total` spend and `mean` per period in currency, `spend_share`, `correlation` with the
-            target (NaN without one), `zero_share` of periods without spend, and the variance inflation factor `vif`
-            among the channels: above about 5, the data alone hardly tell the channel from the others.
+            target (NaN without one), `zero_share` of periods without media, and the variance inflation factor `vif`
+            among the channels: above about 5, the data alone hardly tell the channel from the others; these three are of
+            units where the panel has them. Then there are `unit`, their name, and `cost_per_unit` (NaN if organic), too.
         """
         total = self.spend.sum(axis=1)
+        units = {"unit": list(self.units), "cost_per_unit": mean_cost(self.spend, self.exposure)} if self.units else {}
         return pd.DataFrame(
             {
                 "total": total,
                 "mean": self.spend.mean(axis=1),
                 "spend_share": total / total.sum() if total.sum() > 0 else np.nan,
-                "correlation": _correlation_with(self.spend, self.target),
-                "zero_share": (self.spend == 0).mean(axis=1),
-                "vif": variance_inflation(self.spend),
+                "correlation": _correlation_with(self.exposure, self.target),
+                "zero_share": (self.exposure == 0).mean(axis=1),
+                "vif": variance_inflation(self.exposure),
+                **units,
             },
             index=pd.Index(self.channels, name="channel"),
         )
@@ -268,6 +310,10 @@ class Panel:
         masks = [] if self.counted.all() else [self.counted]
         for array in (self.dates.astype("int64"), self.spend, self.controls, self.target, *masks):
             digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+        # Nor has a panel whose media are spend another one than before there were others.
+        if self.media is not None or self.treatments:
+            digest.update(repr((self.units, self.organic, self.treatments)).encode())
+            digest.update(b"none" if self.media is None else np.ascontiguousarray(self.media).tobytes())
         return digest.hexdigest()
 
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mmm_jax.data.media import CURRENCY, unit_of
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PanelError
+
+if TYPE_CHECKING:
+    from mmm_jax.data.geo_panel import GeoPanel
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +19,7 @@ class Scales:
     """What spend, target and controls are divided by.
 
     Attributes:
-        channel: currency per period, shape (channel,).
+        channel: currency per period, or units where the panel has them, shape (channel,).
         target: units of the target.
         control_location: subtracted from the controls, shape (control,); 0 unless standardised.
         control_scale: divides the controls, shape (control,); 1 unless standardised.
@@ -28,18 +32,16 @@ class Scales:
 
     @classmethod
     def from_panel(cls, panel: Panel, *, standardize_controls: bool = False) -> Self:
-        """Largest spend per channel and largest absolute target over the rows of the panel.
+        """Largest spend (or units) per channel and largest absolute target over the rows of the panel.
 
         Raises:
             PanelError: a scale is 0; names the channel or the target.
         """
         outcome = counted_target(panel)
-        channel = panel.spend.max(axis=1)
+        channel = panel.exposure.max(axis=1)
         for name, scale in zip(panel.channels, channel, strict=True):
             if scale == 0:
-                raise PanelError(
-                    f"Channel {name!r} has no spend in the training rows, so that it has no scale. Leave it out."
-                )
+                raise no_scale(panel, name)
         target = float(np.abs(outcome).max())
         if target == 0:
             raise PanelError(f"Target {panel.target_name!r} is 0 in all training rows, so that it has no scale.")
@@ -85,6 +87,12 @@ class Scales:
             raise PanelError("All scales must be positive and finite.")
         if not np.isfinite(self.control_location).all():
             raise PanelError("All locations of the controls must be finite.")
+
+
+def no_scale(panel: "Panel | GeoPanel", channel: str) -> PanelError:
+    """The error of a channel without any media."""
+    what = "no spend" if unit_of(panel, channel) == CURRENCY else f"no media (column {unit_of(panel, channel)!r})"
+    return PanelError(f"Channel {channel!r} has {what} in the training rows, so that it has no scale. Leave it out.")
 
 
 def counted_target(panel: Panel) -> np.ndarray:

@@ -21,6 +21,7 @@ from mmm_jax.fitting import store
 from mmm_jax.fitting.geo_fit import GeoFit, fit_of
 from mmm_jax.fitting.jobs import Outcome, Request
 from mmm_jax.fitting.posterior import Fit
+from mmm_jax.fitting.units import kinds_from
 from mmm_jax.inference.approximation_diagnostics import diagnostics_from_dict
 
 FORMAT, FORMAT_VERSION = "mmm_jax.batch", 1
@@ -239,7 +240,8 @@ def _read_fit(place: Path) -> Fit | GeoFit:
         start = stop
     stats = {name: group["stats"][:][:, :, k].astype(dtype) for k, (name, dtype) in enumerate(attributes["stats"].items())}
     dates = group["dates"][:].astype("datetime64[D]")
-    rows, count = group["panel"][:], len(json.loads(attributes["channels"])) + len(json.loads(attributes["controls"])) + 1
+    channels, controls = (len(json.loads(attributes[name])) for name in ("channels", "controls"))
+    rows, count = group["panel"][:], channels * (1 + bool(kinds_from(attributes)["units"])) + controls + 1
     # Stores of before rows could be held out lack the last one.
     rows = rows if len(rows) > count else np.concatenate([rows, np.ones_like(rows[:1])])
     panel, spec = store.panel_from(attributes, dates, rows), store.spec_from(attributes)

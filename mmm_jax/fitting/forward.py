@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from mmm_jax.data.calendar import continues
+from mmm_jax.data.media import check_same_kinds
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PredictionError
 
@@ -13,22 +14,28 @@ def aligned(panel: Panel, training: Panel) -> Panel:
     """The panel with its channels and controls in the training panel's order.
 
     Raises:
-        PredictionError: channels or controls are missing or unknown, or the frequency differs.
+        PredictionError: channels or controls are missing or unknown, their media are of another kind (units, organic), or
+            the frequency differs.
     """
     _check_same_names("channels", panel.channels, training.channels)
     _check_same_names("controls", panel.control_names, training.control_names)
     if panel.frequency is not training.frequency and len(panel) > 1:
         raise PredictionError(f"The fit is on {training.frequency} rows, the new panel has {panel.frequency} rows.")
+    check_same_kinds(panel, training, PredictionError)
     channels = [panel.channels.index(name) for name in training.channels]
     controls = [panel.control_names.index(name) for name in training.control_names]
     return replace(
         panel,
         spend=panel.spend[channels],
+        media=None if panel.media is None else panel.media[channels],
         controls=panel.controls[controls],
         channels=training.channels,
         control_names=training.control_names,
         target_name=training.target_name,
         frequency=training.frequency,
+        units=training.units,
+        organic=training.organic,
+        treatments=training.treatments,
     )
 
 
@@ -37,8 +44,8 @@ def check_same_geos(new: tuple[str, ...], fitted: tuple[str, ...]) -> None:
     _check_same_names("geos", new, fitted)
 
 
-def spend_before(panel: Panel, training: Panel, periods: int, history: Panel | None = None) -> np.ndarray:
-    """Spend of the periods right before the panel's first row, shape (channel, periods), in currency.
+def media_before(panel: Panel, training: Panel, periods: int, history: Panel | None = None) -> np.ndarray:
+    """Media of the periods right before the panel's first row, shape (channel, periods), as the model sees them.
 
     Args:
         panel: new rows.
@@ -60,7 +67,7 @@ def spend_before(panel: Panel, training: Panel, periods: int, history: Panel | N
             f"Between {before.dates[-1]} and {panel.dates[0]}, where the new panel begins, rows are missing, so that the "
             "carry-over of their spend is not known. Give them as `history=`, or pass `carry_in=False` to count it as 0."
         )
-    known = before.spend[:, -periods:] if periods else before.spend[:, :0]
+    known = before.exposure[:, -periods:] if periods else before.exposure[:, :0]
     return np.pad(known, ((0, 0), (periods - known.shape[1], 0)))
 
 

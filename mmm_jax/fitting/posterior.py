@@ -20,6 +20,8 @@ from mmm_jax.fitting import forward, store, tables
 from mmm_jax.fitting.abstract import AbstractFit
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.labels import labelled
+from mmm_jax.fitting.treatments import component_coords, design_reference, told_apart
+from mmm_jax.fitting.units import media_axis
 from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
 from mmm_jax.inference.diagnostics import Diagnostics
 from mmm_jax.kernels.numerics import Precision, precision_scope
@@ -38,7 +40,12 @@ _LONG_NAMES = {
     "marginal_roas": "marginal return on spend",
 }
 
-_COMPONENT_DIMS = {"media": ("channel", "date"), "controls": ("control", "date"), "events": ("event", "date")}
+_COMPONENT_DIMS = {
+    "media": ("channel", "date"),
+    "controls": ("control", "date"),
+    "treatments": ("treatment", "date"),
+    "events": ("event", "date"),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,7 +85,7 @@ class Fit(AbstractFit):
         rows = forward.aligned(panel, self.panel)
         before = None
         if carry_in:
-            before = forward.spend_before(rows, self.panel, self.spec.adstock.l_max - 1, history)
+            before = forward.media_before(rows, self.panel, self.spec.adstock.l_max - 1, history)
         return build_model(self.spec, self.panel, self.scales, panel=rows, history=before)
 
     def predict(
@@ -110,23 +117,25 @@ class Fit(AbstractFit):
         """What each component brought per period, in units of the target.
 
         Returns:
-            `intercept`, `media` (by channel), and where the model has them `controls` (by control), `seasonality`,
-            `trend`, `events` (by event), `interaction`; dimensions (chain, draw, ..., date). Their sum is the expected
-            target.
+            `intercept`, `media` (by channel), and where the model has them `controls` (by control), `treatments` (by
+            treatment: against its reference level), `seasonality`, `trend`, `events` (by event), `interaction`; dimensions
+            (chain, draw, ..., date). Their sum is the expected target.
         """
         rows = self.panel if panel is None else panel
         with precision_scope(self.precision):
-            found = over_draws(parts.contributions, self.model(panel, history=history), self.flat_draws())
-        kept = {name: found[name] for name in self._components(found)}
-        return xr.Dataset({n: self._labelled(v, _COMPONENT_DIMS.get(n, ("date",)), rows) for n, v in kept.items()})
+            reference = design_reference(self.panel, self.scales)
+            found = over_draws(parts.contributions, self.model(panel, history=history), self.flat_draws(), *reference)
+        kept = self._components(found)
+        return xr.Dataset({n: self._component(v, _COMPONENT_DIMS.get(n, ("date",)), rows) for n, v in kept.items()})
 
     def contribution_totals(self) -> xr.Dataset:
         """`contributions` summed over the training rows that are there, without holding them per period."""
         with precision_scope(self.precision):
             there = self.panel.present.astype(float)
-            found = over_draws(parts.component_totals, self.model(), self.flat_draws(), there)
-        kept = {name: found[name] for name in self._components(found)}
-        return xr.Dataset({n: self._labelled(v, _COMPONENT_DIMS.get(n, ("date",))[:-1]) for n, v in kept.items()})
+            reference = design_reference(self.panel, self.scales)
+            found = over_draws(parts.component_totals, self.model(), self.flat_draws(), there, *reference)
+        kept = self._components(found)
+        return xr.Dataset({n: self._component(v, _COMPONENT_DIMS.get(n, ("date",))[:-1]) for n, v in kept.items()})
 
     def contribution_shares(self) -> xr.DataArray:
         """Share of each channel in the media's total contribution over the training rows, (chain, draw, channel)."""
@@ -134,7 +143,7 @@ class Fit(AbstractFit):
         return (media / media.sum("channel")).assign_attrs(long_name="share of media contribution", units="1")
 
     def roas(self, *, start: str | None = None, end: str | None = None) -> xr.DataArray:
-        """Return on spend: contribution in the window over the spend in it, (chain, draw, channel).
+        """Return on spend: contribution in the window over the spend in it, (chain, draw, channel); NaN without spend.
 
         Args:
             start: first date of the window; the first training row by default.
@@ -202,18 +211,19 @@ class Fit(AbstractFit):
 
         Returns:
             `effect` (chain, draw, channel, point) in units of the target (of its logarithm with a log link), `spend`
-            (channel, point) in currency per period, and `observed` (channel): the largest spend of one period.
+            (channel, point) in currency per period, and `observed` (channel): the largest spend of one period. Where the
+            panel has units, the last two are in units; their attributes say which, as does the coordinate `unit`.
         """
-        observed = self.panel.spend.max(axis=1)
+        observed = self.panel.exposure.max(axis=1)
         grid = np.linspace(0.0, reach, points) * observed[:, None]
         with precision_scope(self.precision):
             values = over_draws(response.saturation_curve, self.model(), self.flat_draws(), grid)
-        coords = {"channel": list(self.panel.channels)}
+        coords, attrs = media_axis(self.panel)
         return xr.Dataset(
             {
                 "effect": self._labelled(values, ("channel", "point")),
-                "spend": xr.DataArray(grid, dims=("channel", "point"), coords=coords),
-                "observed": xr.DataArray(observed, dims=("channel",), coords=coords),
+                "spend": xr.DataArray(grid, dims=("channel", "point"), coords=coords, attrs=attrs),
+                "observed": xr.DataArray(observed, dims=("channel",), coords=coords, attrs=attrs),
             }
         )
 
@@ -236,19 +246,26 @@ class Fit(AbstractFit):
         """
         return store.loaded(cls, Path(path))
 
-    def _components(self, found: dict[str, np.ndarray]) -> list[str]:
-        spec = self.spec
+    def _components(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        spec, found = self.spec, told_apart(found, self.panel)
         absent = {
-            "controls": not self.panel.control_names,
+            "controls": not found["controls"].shape[1],
             "seasonality": not (spec.yearly_seasonality or spec.monthly_seasonality or spec.weekly_seasonality),
             "trend": spec.trend is None,
             "events": not spec.events,
         }
-        order = ("intercept", "media", "controls", "seasonality", "trend", "events", "interaction")
-        return [name for name in order if name in found and not absent.get(name, False)]
+        order = ("intercept", "media", "controls", "treatments", "seasonality", "trend", "events", "interaction")
+        return {name: found[name] for name in order if name in found and not absent.get(name, False)}
+
+    def _component(self, values: np.ndarray, dims: tuple[str, ...], rows: Panel | None = None) -> xr.DataArray:
+        coords = coordinates(self.spec, self.panel) | component_coords(self.panel)
+        return labelled(values, dims, coords | self._dates(rows), self.num_chains)
+
+    def _dates(self, rows: Panel | None) -> dict[str, np.ndarray]:
+        return {"date": (rows or self.panel).dates.astype("datetime64[ns]")}
 
     def _labelled(self, values: np.ndarray, dims: tuple[str, ...], rows: Panel | None = None) -> xr.DataArray:
-        coords = coordinates(self.spec, self.panel) | {"date": (rows or self.panel).dates.astype("datetime64[ns]")}
+        coords = coordinates(self.spec, self.panel) | self._dates(rows)
         return labelled(values, dims, coords, self.num_chains)
 
     def window(self, start: str | None = None, end: str | None = None) -> np.ndarray:

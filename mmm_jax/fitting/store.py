@@ -18,6 +18,7 @@ from mmm_jax.data.geo_scaling import AnyScales, scales_from_dict
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import MMMError, StoreError
 from mmm_jax.fitting.labels import draw_coords
+from mmm_jax.fitting.units import kinds_attributes, kinds_from
 from mmm_jax.inference.approximation_diagnostics import diagnostics_from_dict
 from mmm_jax.model.build import coordinates
 from mmm_jax.model.pooling import parameter_dims
@@ -43,8 +44,10 @@ def to_tree(fit: "AbstractFit") -> xr.DataTree:
     posterior = {name: (("chain", "draw", *dims[name]), values) for name, values in fit.draws.items()}
     used = {dim for name in fit.draws for dim in dims[name]}
     rows, at = panel_rows(panel), [*geos, "date"]
-    count = len(panel.channels)
-    data = {"spend": (["channel", *at], rows[:count]), "controls": (["control", *at], rows[count:-2])}
+    count, media = len(panel.channels), {}
+    if panel.units:
+        media, rows = {"media": (["channel", *at], rows[:count])}, rows[count:]
+    data = {**media, "spend": (["channel", *at], rows[:count]), "controls": (["control", *at], rows[count:-2])}
     if not rows[-1].all():
         data["observed"] = (at, rows[-1].astype(bool))
     tree = xr.DataTree.from_dict(
@@ -133,6 +136,7 @@ def attributes(fit: "AbstractFit") -> dict[str, Any]:
         # Empty dimensions have no coordinate that a file would keep.
         "channels": json.dumps(panel.channels),
         "controls": json.dumps(panel.control_names),
+        **kinds_attributes(panel),
         **({"events": json.dumps(coordinates(fit.spec, panel)["event"])} if fit.spec.events else {}),
         **({"experiments": json.dumps(fit.experiments.to_dict())} if fit.experiments else {}),
     }
@@ -143,10 +147,12 @@ def attributes(fit: "AbstractFit") -> dict[str, Any]:
 
 
 def panel_rows(panel: AnyPanel) -> np.ndarray:
-    """Spend, controls, target, and whether a row counts, shape (row, time) or (row, geo, time)."""
+    """Media where they are not spend, spend, controls, target, and whether a row counts, (row, time) or (row, geo, time)."""
     if isinstance(panel, GeoPanel):
         return np.stack([panel_rows(market) for market in panel.markets], axis=1)
-    return np.concatenate([panel.spend, panel.controls, np.asarray(panel.target)[None], panel.counted[None].astype(float)])
+    media = [] if panel.media is None else [panel.media]
+    known = [panel.spend, panel.controls, np.asarray(panel.target)[None], panel.counted[None].astype(float)]
+    return np.concatenate([*media, *known])
 
 
 def panel_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarray) -> AnyPanel:
@@ -168,6 +174,9 @@ def panel_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarra
 
 def _market_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarray) -> Panel:
     channels, controls = tuple(json.loads(attributes["channels"])), tuple(json.loads(attributes["controls"]))
+    kinds, media = kinds_from(attributes), {}
+    if kinds["units"]:
+        media, rows = {"media": np.ascontiguousarray(rows[: len(channels)])}, rows[len(channels) :]
     counted = rows[-1].astype(bool)
     return Panel(
         dates=dates,
@@ -179,6 +188,8 @@ def _market_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndar
         target_name=attributes["target_name"],
         frequency=Frequency(attributes["frequency"]),
         observed=None if counted.all() else counted,
+        **media,
+        **kinds,
     )
 
 
@@ -214,7 +225,8 @@ def _fields(tree: xr.DataTree) -> dict[str, Any]:
     data = tree["constant_data"]
     target = tree["observed_data"][attrs["target_name"]].to_numpy()
     counted = data["observed"].to_numpy() if "observed" in data else np.ones(target.shape)
-    rows = np.concatenate([data["spend"].to_numpy(), data["controls"].to_numpy(), target[None], counted[None]])
+    media = [data["media"].to_numpy()] if "media" in data else []
+    rows = np.concatenate([*media, data["spend"].to_numpy(), data["controls"].to_numpy(), target[None], counted[None]])
     spec = spec_from(attrs)
     posterior, stats = tree["posterior"], tree["sample_stats"]
     panel = panel_from(attrs, data["date"].to_numpy().astype("datetime64[D]"), rows)

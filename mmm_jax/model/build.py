@@ -24,6 +24,7 @@ from mmm_jax.model.events import event_names, event_rows
 from mmm_jax.model.experiment_rows import experiment_rows
 from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
+from mmm_jax.model.organic import resolved_share
 from mmm_jax.model.padding import Sizes, padded_numbers, padded_priors
 from mmm_jax.model.pooling import Pooled, all_priors, parameter_dims, pooled_parameters
 from mmm_jax.model.priors import SpendShare, expanded
@@ -55,7 +56,7 @@ def build_model(
         training: the panel that the priors and the trend refer to.
         scales: what spend, target and controls are divided by.
         panel: rows to model, if not the training panel's.
-        history: spend right before the first row, shape (channel, periods), in currency.
+        history: media right before the first row, shape (channel, periods), in currency or the panel's units.
         sizes: what to pad rows, channels and controls to; not at all by default.
 
     Raises:
@@ -84,7 +85,7 @@ def market_numbers(
         spec.likelihood.check_target(rows.target[there], rows.dates[there], rows.target_name, scales.target)
     before = np.zeros((len(rows.channels), 0)) if history is None else history
     return {
-        "media": np.concatenate([before, rows.spend], axis=1) / scales.channel[:, None],
+        "media": np.concatenate([before, rows.exposure], axis=1) / scales.channel[:, None],
         "controls": (rows.controls - scales.control_location[:, None]) / scales.control_scale[:, None],
         "target": _scaled_target(rows, scales),
         "observed": None if rows.counted.all() else rows.counted.astype(float),
@@ -256,9 +257,8 @@ def _without_experiments(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, si
 def resolved_priors(spec: ModelSpec, training: AnyPanel) -> dict[str, tuple[type[dist.Distribution], dict[str, np.ndarray]]]:
     """Family and arguments of every parameter's prior, with the parameter's shape; rules such as `SpendShare` applied."""
     sizes, dims, resolved = parameter_sizes(spec, training), parameter_dims(spec, training), {}
-    spend = training.spend.reshape(len(training.channels), -1)
     for name, prior in all_priors(spec, training).items():
-        found = prior.resolve(spend) if isinstance(prior, SpendShare) else prior
+        found = resolved_share(prior, training) if isinstance(prior, SpendShare) else prior
         shape = tuple(sizes[dim] for dim in dims[name])
         resolved[name] = (type(found), expanded(name, found, shape))
     return resolved

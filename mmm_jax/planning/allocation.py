@@ -11,6 +11,7 @@ import xarray as xr
 from mmm_jax.errors import PlanError
 from mmm_jax.fitting.labels import interval
 from mmm_jax.planning.certificate import Certificate
+from mmm_jax.planning.costs import unit_costs
 from mmm_jax.planning.extrapolation import extrapolation
 from mmm_jax.planning.objectives import ROUNDING
 from mmm_jax.planning.problem import Problem
@@ -116,6 +117,19 @@ class Allocation:
     def upper(self) -> xr.DataArray:
         """Most spend of each channel, currency over the horizon, (channel,)."""
         return self._bounds["upper"]
+
+    @property
+    def organic(self) -> tuple[str, ...]:
+        """Channels without spend, held as the horizon's panel says, or at their usual level."""
+        return self.problem.markets.organic
+
+    @property
+    def unit_costs(self) -> dict[str, tuple[float, str]]:
+        """What planned money pays for a first unit of media, mean over dates and geos, and the unit's name, by channel.
+
+        Of channels whose media the fit has in units: from `prices`, or else the cost of the last 52 weeks of training.
+        """
+        return unit_costs(self.problem.rates, self.problem.markets)
 
     @cached_property
     def extrapolation(self) -> xr.Dataset:
@@ -228,6 +242,8 @@ class Allocation:
             "spend_by_channel": {channel: float(self.channel_spend.sel(channel=channel)) for channel in channels},
             "response": {name: float(response[name]) for name in ("mean", "sd", "lower", "median", "upper")},
             "response_by_channel": {channel: float(by_channel.sel(channel=channel)) for channel in channels},
+            "organic": list(self.organic),
+            "unit_costs": {channel: {"cost": cost, "unit": unit} for channel, (cost, unit) in self.unit_costs.items()},
             "objective": asdict(self.value),
             "beyond_observed": [channel for channel in channels if bool(self._beyond().sel(channel=channel))],
             "certificate": self.certificate.to_dict(),
@@ -240,6 +256,9 @@ class Allocation:
             PlanError: channels or dates do not match the plan's, or spend is negative or not finite.
         """
         found = self._aligned(spend) if isinstance(spend, xr.DataArray) else self._spread(spend)
+        moved = [name for name in self.organic if found.sel(channel=name).any()]
+        if moved:
+            raise PlanError(f"{moved[0]!r} is organic: it has no spend. Leave it out, or give 0.")
         if not (np.isfinite(found) & (found >= 0)).all():
             raise PlanError("Spend must be finite and at least 0 everywhere.")
         return found
@@ -259,6 +278,7 @@ class Allocation:
         channels = [str(channel) for channel in self.spend["channel"].values]
         try:
             given = {str(channel): float(amount) for channel, amount in dict(spend).items()}
+            given = dict.fromkeys(self.organic, 0.0) | given
         except (TypeError, ValueError) as error:
             raise PlanError(f"Spend must be a mapping of channel to number, or a DataArray; got {spend!r}.") from error
         if set(given) != set(channels):

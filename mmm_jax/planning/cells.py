@@ -23,6 +23,7 @@ class CellResponse(eqx.Module):
 
     Attributes:
         history: scaled media before the horizon, shape (channel, history).
+        held: scaled media over it that are there whatever the plan, shape (channel, date).
         weights: adstock weights, shape (draw, channel, lag).
         arguments: parameters of the saturation curve, shape (draw, channel) each.
         active: 1 for channels whose plan counts, else 0, shape (channel,).
@@ -30,6 +31,7 @@ class CellResponse(eqx.Module):
     """
 
     history: Float[Array, "channel history"]
+    held: Float[Array, "channel date"]
     weights: Float[Array, "draw channel lag"]
     arguments: tuple[Float[Array, "draw channel"], ...]
     active: Float[Array, " channel"]
@@ -43,13 +45,14 @@ class CellResponse(eqx.Module):
         """Lay the model over the horizon out.
 
         Args:
-            model: the model over the horizon; its history is the carry-in, its own spend is not used.
+            model: the model over the horizon; its history is the carry-in, and its own media are held.
             draws: arrays with the draws as first axis.
         """
         dates, channels = model.media.shape[1] - model.history, model.media.shape[0]
         tail = model.adstock.l_max - 1 if model.likelihood.additive else 0
         laid_out = cls(
             history=model.media[:, : model.history],
+            held=model.media[:, model.history :],
             weights=jax.vmap(model.weights)(draws),
             arguments=jax.vmap(model.saturation.arguments)(draws),
             active=jnp.ones(channels),
@@ -97,6 +100,7 @@ class CellResponse(eqx.Module):
     def _effects(self, media: Array) -> tuple[Array, Bends]:
         """Effects (draw, channel, period), and the curve where spend meets it."""
         arguments = tuple(argument[..., None] for argument in self.arguments)
+        media = media + self.held
         padded = jnp.concatenate([self.history, jnp.pad(media, ((0, 0), (0, self.tail)))], axis=1)
         lags, before = self.weights.shape[2], self.history.shape[1]
         if self.adstock_first:

@@ -15,6 +15,7 @@ from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.components import Params
 from mmm_jax.model.mmm import MMM
 from mmm_jax.planning.allocation import Allocation, Spend
+from mmm_jax.planning.costs import in_currency
 from mmm_jax.planning.extrapolation import extrapolation
 from mmm_jax.planning.problem import Problem
 
@@ -45,7 +46,8 @@ def plan_curves(
         `response` in units of the target and `marginal_return`, what one more unit of currency would bring, over (chain,
         draw, channel, multiplier); `spend` in currency over the horizon, (channel, multiplier); by channel, in the same
         currency, `base`: what is multiplied, and `observed_limit`: beyond which some period has more than was ever
-        observed, infinite where the curve ends before. The marginal return of a channel that never had spend is NaN.
+        observed, infinite where the curve ends before. The marginal return of a channel that never had spend is NaN, an
+        organic one's as well.
 
     Raises:
         PlanError: multipliers or a reference that cannot be used.
@@ -73,24 +75,26 @@ def own_response(
     """What each channel brings in addition to the others as they are planned, for one draw, if it alone has other media.
 
     Args:
-        model: the model over the horizon; its history is the carry-in, its own spend is not used.
+        model: the model over the horizon; its history is the carry-in, and its own media are there whatever the plan.
         params: one draw.
         planned: scaled media of the plan.
         own: each channel's own scaled media instead.
     """
+    # Nothing brings nothing: not the rounding of what is there whatever the plan.
+    spent = (own != 0).any(axis=1)
     before, with_own = (_effects(model, params, media) for media in (jnp.zeros_like(own), own))
     if model.likelihood.additive:
-        return model.target_scale * (with_own - before).sum(axis=1)
+        return jnp.where(spent, model.target_scale * (with_own - before).sum(axis=1), 0.0)
     effects = _effects(model, params, planned)
     others = model.baseline(params) + effects.sum(axis=0) - effects
-    return (model.expectation(others + with_own, params) - model.expectation(others + before, params)).sum(axis=1)
+    change = model.expectation(others + with_own, params) - model.expectation(others + before, params)
+    return jnp.where(spent, change.sum(axis=1), 0.0)
 
 
 def _effects(model: MMM, params: Params, media: Float[Array, "channel time"]) -> Float[Array, "channel period"]:
     """Effects after the carry-in, over the horizon and, where they just add up, the periods after it."""
     tail = model.adstock.l_max - 1 if model.likelihood.additive else 0
-    after = jnp.pad(media, ((0, 0), (0, tail)))
-    return model.media_effects(params, jnp.concatenate([model.media[:, : model.history], after], axis=1))
+    return model.media_effects(params, jnp.pad(model.media.at[:, model.history :].add(media), ((0, 0), (0, tail))))
 
 
 def _over_all(problem: Problem, planned: np.ndarray, base: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,8 +156,8 @@ def _base(plan: Allocation, reference: Spend | None) -> xr.DataArray:
 
 def _usual(problem: Problem) -> np.ndarray:
     """Usual spend over as many periods as are planned, at the first date's prices, in currency by channel."""
-    units = problem.markets.usual() / problem.markets.scales
-    return (units / np.asarray(problem.rates.per_currency)[:, :, 0]).sum(axis=0) * len(problem.markets.dates)
+    usual = in_currency(problem.markets.usual(), problem.units_per_currency)
+    return usual.sum(axis=0) * len(problem.markets.dates)
 
 
 def _by_channel(spend: xr.DataArray) -> xr.DataArray:

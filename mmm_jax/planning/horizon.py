@@ -11,6 +11,7 @@ from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PanelError, PlanError
 from mmm_jax.fitting.forward import aligned
 from mmm_jax.fitting.posterior import Fit
+from mmm_jax.planning.organic import held_media
 
 Horizon = Panel | Sequence | np.ndarray | int
 """A panel of the planned rows, their dates, or how many periods follow the known rows."""
@@ -20,7 +21,7 @@ Profile = Mapping[str, Sequence[float] | np.ndarray] | xr.DataArray | None
 
 
 def horizon_panel(fit: Fit, horizon: Horizon, history: Panel | None = None) -> Panel:
-    """The planned rows as a panel without target, in the fit's order of channels; its spend is a placeholder.
+    """The planned rows as a panel without target, in the fit's order of channels, without spend; organic media are held.
 
     Args:
         fit: the posterior.
@@ -32,23 +33,25 @@ def horizon_panel(fit: Fit, horizon: Horizon, history: Panel | None = None) -> P
         PredictionError: a panel with other channels or controls than the fit's.
     """
     if isinstance(horizon, Panel):
-        return replace(aligned(horizon, fit.panel), target=None)
+        return replace(aligned(held_media(horizon, fit.panel), fit.panel), target=None)
     if not fit.spec.likelihood.additive and fit.panel.control_names:
         raise PlanError(
             "With a log link, what spend brings depends on the controls of the planned dates. "
             "Pass `horizon=` as a Panel that holds them."
         )
     dates = _dates(horizon, fit.panel if history is None else history)
-    return Panel(
+    paid = tuple(name for name in fit.panel.channels if name not in fit.panel.organic)
+    rows = Panel(
         dates=dates,
-        spend=np.zeros((len(fit.panel.channels), len(dates))),
+        spend=np.zeros((len(paid), len(dates))),
         controls=np.zeros((len(fit.panel.control_names), len(dates))),
         target=None,
-        channels=fit.panel.channels,
+        channels=paid,
         control_names=fit.panel.control_names,
         target_name=fit.panel.target_name,
         frequency=fit.panel.frequency,
     )
+    return aligned(held_media(rows, fit.panel), fit.panel)
 
 
 def spend_profile(profile: Profile, rows: Panel) -> np.ndarray:
@@ -63,7 +66,9 @@ def spend_profile(profile: Profile, rows: Panel) -> np.ndarray:
     unknown = sorted(set(given) - set(rows.channels))
     if unknown:
         raise PlanError(f"The profile names the channel {unknown[0]!r}; the fit has {', '.join(rows.channels)}.")
-    return np.stack([_normalised(channel, given, len(rows)) for channel in rows.channels])
+    # What is organic has no level to spread, and need not be named.
+    even = {name: np.ones(len(rows)) for name in rows.organic if name not in given}
+    return np.stack([_normalised(channel, {**even, **given}, len(rows)) for channel in rows.channels])
 
 
 def _dates(horizon: Sequence | np.ndarray | int, known: Panel) -> np.ndarray:

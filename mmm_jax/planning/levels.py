@@ -26,7 +26,7 @@ def horizon_windows(model: MMM, profile: np.ndarray, *, distinct: bool = True) -
     """Lay a horizon out for `LevelResponse`.
 
     Args:
-        model: the model over the horizon; its history is the carry-in.
+        model: the model over the horizon; its history is the carry-in, and its own media are there whatever the plan.
         profile: scaled spend per unit of level, shape (channel, time).
         distinct: keep periods that look the same once, where their number is all that counts.
     """
@@ -62,7 +62,7 @@ class LevelResponse(eqx.Module):
         """Adstock the windows with every draw's weights.
 
         Args:
-            model: the model over the horizon; its history is the carry-in.
+            model: the model over the horizon, as for the windows.
             draws: arrays with the draws as first axis.
             windows: from `horizon_windows` of the same model.
         """
@@ -139,7 +139,7 @@ def _distinct(windows: HorizonWindows) -> HorizonWindows:
 def _windows(model: MMM, profile: np.ndarray, tail: int) -> tuple[np.ndarray, np.ndarray]:
     """Carry-in alone and profile alone, by lag, over the horizon and `tail` periods after it."""
     history, channels = model.history, profile.shape[0]
-    carry = np.pad(np.asarray(model.media)[:, :history], ((0, 0), (0, profile.shape[1] + tail)))
+    carry = np.pad(np.asarray(model.media), ((0, 0), (0, tail)))
     plan = np.pad(profile, ((0, 0), (history, tail)))
     windows = np.asarray(_lay_out(np.concatenate([carry, plan]), model.adstock.l_max))
     windows = windows.swapaxes(1, 2)[:, history:]

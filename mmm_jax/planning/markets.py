@@ -41,7 +41,7 @@ class Markets:
     Attributes:
         fits: by geo; one under `National` for a plan without geos.
         rows: the planned rows of each, with the same dates.
-        models: over these rows, in double precision.
+        models: over these rows, in double precision; their own media are what is there whatever the plan: organic ones.
         before: last known rows of each.
     """
 
@@ -93,6 +93,11 @@ class Markets:
         return np.stack([fit.scales.channel for fit in self.fits.values()])
 
     @property
+    def organic(self) -> tuple[str, ...]:
+        """Channels without spend, which no plan moves."""
+        return self.first.panel.organic
+
+    @property
     def additive(self) -> bool:
         """Whether effects of channels add up."""
         return self.first.spec.likelihood.additive
@@ -112,11 +117,11 @@ class Markets:
 
     def usual(self) -> np.ndarray:
         """Mean of the table's units per period in the training rows, (geo, channel)."""
-        return np.stack([fit.panel.spend.mean(axis=1) for fit in self.fits.values()])
+        return np.stack([fit.panel.exposure.mean(axis=1) for fit in self.fits.values()])
 
     def peaks(self) -> np.ndarray:
         """Largest units of one period in the training rows and the last known ones, (geo, channel)."""
-        trained = np.stack([fit.panel.spend.max(axis=1) for fit in self.fits.values()])
+        trained = np.stack([fit.panel.exposure.max(axis=1) for fit in self.fits.values()])
         known = np.stack([self._ordered(panel).max(axis=1) for panel in self.before.values()])
         return np.maximum(trained, known)
 
@@ -125,8 +130,8 @@ class Markets:
         return np.stack([self._ordered(panel)[:, -1] for panel in self.before.values()])
 
     def _ordered(self, panel: Panel) -> np.ndarray:
-        """A panel's spend in the fits' order of channels, (channel, time)."""
-        return panel.spend[[panel.channels.index(name) for name in self.first.panel.channels]]
+        """A panel's media in the fits' order of channels, (channel, time)."""
+        return panel.exposure[[panel.channels.index(name) for name in self.first.panel.channels]]
 
     def draws(self, chosen: np.ndarray) -> list[Params]:
         """Chosen draws of every fit, flat. Call it in double precision."""
@@ -209,6 +214,7 @@ def _compared(fit: Fit, first: Fit) -> list[tuple[str, Any, Any]]:
     draws = [f"{one.num_chains} x {one.draws['intercept'].shape[1]}" for one in (fit, first)]
     return [
         ("channels", list(fit.panel.channels), list(first.panel.channels)),
+        ("kinds of media", (fit.panel.units, fit.panel.organic), (first.panel.units, first.panel.organic)),
         ("frequency", fit.panel.frequency, first.panel.frequency),
         ("model", shape[0], shape[1]),
         ("numbers of draws", draws[0], draws[1]),

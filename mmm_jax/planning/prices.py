@@ -77,9 +77,21 @@ class Rates(NamedTuple):
 
     @classmethod
     def build(
-        cls, prices: Mapping[str, Price], channels: Sequence[str], dates: int, scales: Float[np.ndarray, "geo channel"]
+        cls,
+        prices: Mapping[str, Price],
+        channels: Sequence[str],
+        dates: int,
+        scales: Float[np.ndarray, "geo channel"],
+        costs: Float[np.ndarray, "geo channel"] | None = None,
     ) -> Self:
-        """Arrays of the prices; channels without one are bought in currency.
+        """Arrays of the prices.
+
+        Args:
+            prices: by channel.
+            channels: names.
+            dates: how many.
+            scales: units of the table per unit of scaled media.
+            costs: currency per unit of channels without a price, infinite where no money buys any; 1 by default.
 
         Raises:
             PlanError: a price of an unknown channel, or with costs for another number of dates.
@@ -88,11 +100,13 @@ class Rates(NamedTuple):
             if channel not in channels:
                 raise PlanError(f"`prices` names the channel {channel!r}; the fit has {', '.join(channels)}.")
         given = [prices.get(channel, Price(1.0)) for channel in channels]
-        cost = np.stack([_cost(price, dates, channel) for price, channel in zip(given, channels, strict=True)])
+        cost = np.stack([_cost(price, dates, channel) for price, channel in zip(given, channels, strict=True)])[None]
+        if costs is not None:
+            cost = np.where(np.isin(channels, list(prices))[:, None], cost, costs[..., None])
         rise = np.array([price.rise for price in given])[None, :, None]
         base = np.array([price.base or 1.0 for price in given])[None, :, None] / scales[..., None]
         shape = (len(scales), len(channels), dates)
-        per_currency = np.broadcast_to(1.0 / (cost[None] * scales[..., None]), shape)
+        per_currency = np.broadcast_to(1.0 / (cost * scales[..., None]), shape)
         bend = np.broadcast_to(np.where(rise > 0, (1 + rise) / base, 0.0), shape)
         return cls(per_currency, bend, np.broadcast_to(1.0 + rise, shape))  # pyright: ignore[reportArgumentType]
 

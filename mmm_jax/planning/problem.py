@@ -18,6 +18,7 @@ from mmm_jax.model.components import Params
 from mmm_jax.model.mmm import MMM
 from mmm_jax.planning.cells import CellResponse
 from mmm_jax.planning.constraints import AbstractConstraint, Bounds, Rows, Total, checked_bounds, checked_total
+from mmm_jax.planning.costs import expected_costs, in_currency
 from mmm_jax.planning.decided import DecidedResponse
 from mmm_jax.planning.decisions import Decisions, checked_by
 from mmm_jax.planning.feasibility import FeasibleSet, feasible_set, linear_system
@@ -25,6 +26,7 @@ from mmm_jax.planning.horizon import Horizon, Profile, spend_profile
 from mmm_jax.planning.levels import HorizonWindows, LevelResponse, horizon_windows
 from mmm_jax.planning.markets import Fits, Known, Markets
 from mmm_jax.planning.objectives import AbstractObjective, MeanResponse
+from mmm_jax.planning.organic import check_paid, check_plannable
 from mmm_jax.planning.prices import Price, Rates
 from mmm_jax.planning.targets import AbstractTarget, PlanRequirement, Requirement, RiskFloor
 
@@ -92,6 +94,11 @@ class Problem:
     reference: float
     draws: np.ndarray
     reported: np.ndarray
+
+    @property
+    def units_per_currency(self) -> np.ndarray:
+        """Units of the table that currency buys on the first date, (geo, channel); 0 for organic media."""
+        return units_bought(self.rates, self.markets)
 
     @property
     def objective(self) -> AbstractObjective:
@@ -190,12 +197,16 @@ def lay_out(fits: Fits, statement: Statement, *, free: bool = False) -> Problem:
     """
     markets = Markets.build(fits, statement.horizon, carry_in=statement.carry_in, history=statement.history)
     channels, dates = markets.first.panel.channels, markets.dates
+    check_plannable(channels, markets.organic)
+    check_paid(markets.organic, locked=statement.locked, bounds=statement.bounds, prices=statement.prices)
     if not free:
-        _check_ends(statement, channels)
+        _check_ends(statement, [name for name in channels if name not in markets.organic])
     by = checked_by(statement.by, geographic=len(markets.geos) > 1)
     shares = _shares(statement, markets, by, _locked_cells(statement, markets))
     decisions = Decisions(by, dates, channels, markets.geos, shares)
-    rates = Rates.build(statement.prices or {}, channels, len(dates), markets.scales)
+    prices = statement.prices or {}
+    costs = expected_costs((fit.panel for fit in markets.fits.values()), prices)
+    rates = Rates.build(prices, channels, len(dates), markets.scales, costs)
     return _stated(statement, markets, decisions, rates)
 
 
@@ -205,7 +216,7 @@ def restated(problem: Problem, **changes: Any) -> Problem:
 
 
 def _stated(statement: Statement, markets: Markets, decisions: Decisions, rates: Rates) -> Problem:
-    units_per_currency = np.asarray(rates.per_currency)[:, :, 0] * markets.scales
+    units_per_currency = units_bought(rates, markets)
     reference = _reference(statement, markets, units_per_currency)
     rows = _rows(statement, markets, decisions, units_per_currency)
     feasible = feasible_set(linear_system(rows, decisions), reference, lambda number: describe(decisions, number))
@@ -213,6 +224,11 @@ def _stated(statement: Statement, markets: Markets, decisions: Decisions, rates:
     draws, reported = _chosen_draws(statement, markets)
     _check_rivals(statement, markets.num_draws)
     return Problem(statement, markets, decisions, rates, feasible, targets, reference, draws, reported)
+
+
+def units_bought(rates: Rates, markets: Markets) -> np.ndarray:
+    """Units of the table that currency buys on the first date, (geo, channel)."""
+    return np.asarray(rates.per_currency)[:, :, 0] * markets.scales
 
 
 def describe(decisions: Decisions, number: int) -> str:
@@ -231,7 +247,7 @@ def as_arrays(tree: Any) -> Any:
 def _rows(statement: Statement, markets: Markets, decisions: Decisions, units_per_currency: np.ndarray) -> list[Rows]:
     """All linear constraints; `units_per_currency` are those of the table, (geo, channel), on the first date."""
     factor = len(markets.dates) if statement.per == "period" else 1.0
-    before = markets.last() / units_per_currency
+    before = in_currency(markets.last(), units_per_currency)
     linear = [item for item in statement.constraints if isinstance(item, AbstractConstraint)]
     total = statement.total
     if total is not None:
@@ -273,7 +289,7 @@ def _locking(channel: str, cells: np.ndarray, decisions: Decisions) -> Rows:
 
 
 def _locked_cells(statement: Statement, markets: Markets) -> dict[str, np.ndarray]:
-    """Given spend by channel, (geo, channel, date), 0 for all other channels."""
+    """Given spend by channel, (geo, channel, date), 0 for all other channels; none for organic ones."""
     channels, dates = markets.first.panel.channels, markets.dates
     found = {}
     for channel, given in (statement.locked or {}).items():
@@ -286,7 +302,7 @@ def _locked_cells(statement: Statement, markets: Markets) -> dict[str, np.ndarra
         cells = np.zeros((len(markets.geos), len(channels), len(dates)))
         cells[:, place] = _split(markets)[:, place, None] * by_date
         found[channel] = cells
-    return found
+    return found | {name: np.zeros((len(markets.geos), len(channels), len(dates))) for name in markets.organic}
 
 
 def _by_date(channel: str, given: Any, dates: int, per: str) -> np.ndarray:
@@ -302,7 +318,7 @@ def _by_date(channel: str, given: Any, dates: int, per: str) -> np.ndarray:
 
 def _split(markets: Markets) -> np.ndarray:
     """Usual share of each geo in a channel's spend, (geo, channel); equal where there was none."""
-    usual = markets.usual()
+    usual = np.stack([fit.panel.spend.mean(axis=1) for fit in markets.fits.values()])
     sums = usual.sum(axis=0)
     return np.where(sums > 0, usual / np.where(sums > 0, sums, 1.0), 1.0 / len(usual))
 
@@ -330,7 +346,7 @@ def _reference(statement: Statement, markets: Markets, units_per_currency: np.nd
         return float(total.amount) * (periods if total.per == "period" else 1)
     if total is not None:
         return checked_total(total) * (periods if statement.per == "period" else 1)
-    return float((markets.usual() / units_per_currency).sum()) * periods
+    return float(in_currency(markets.usual(), units_per_currency).sum()) * periods
 
 
 def _chosen_draws(statement: Statement, markets: Markets) -> tuple[np.ndarray, np.ndarray]:

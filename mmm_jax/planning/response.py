@@ -18,7 +18,7 @@ def plan_response(
     """Response to a plan, for one draw.
 
     Args:
-        model: the model over the horizon; its history is the carry-in, its own spend is not used.
+        model: the model over the horizon; its history is the carry-in, and its own media are there whatever the plan.
         params: one draw.
         planned: planned spend per period, scaled as the model's media.
 
@@ -26,8 +26,8 @@ def plan_response(
         `total`, and `channel`: what each channel brings in addition to all others as they are planned; with an
         additive likelihood these add up to the total.
     """
-    carry = jnp.pad(model.media[:, : model.history], ((0, 0), (0, planned.shape[1])))
-    with_plan = carry.at[:, model.history :].set(planned)
+    carry = model.media
+    with_plan = carry.at[:, model.history :].add(planned)
     # Nothing planned brings nothing: not the rounding of the carry-in's effect, which would show in people's tables.
     spent = (planned != 0).any(axis=1)
     if model.likelihood.additive:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mmm_jax.fitting.keys import as_generator
+from mmm_jax.planning.costs import in_currency
 from mmm_jax.planning.decided import DecidedResponse
 from mmm_jax.planning.problem import Problem
 from mmm_jax.planning.quadratic import Polytope, project
@@ -70,7 +71,8 @@ def _projected(points: Float[Array, "start n"], polytope: Polytope) -> Float[Arr
 def _usual(problem: Problem) -> np.ndarray:
     """Spend in the proportions of the training rows."""
     decisions = problem.decisions
-    usual = np.broadcast_to(problem.markets.usual()[..., None], decisions.shares.shape)
+    spent = in_currency(problem.markets.usual(), problem.units_per_currency)
+    usual = np.broadcast_to(spent[..., None], decisions.shares.shape)
     amounts = np.bincount(decisions.index.ravel(), usual.ravel(), minlength=decisions.count)
     return amounts / max(amounts.sum(), 1e-300) * problem.reference / problem.feasible.unit
 

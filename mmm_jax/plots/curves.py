@@ -62,7 +62,7 @@ def plot_saturation_curves(
 
     Args:
         curves: `fit.saturation_curves()`: `effect` in units of the target per period, `spend` and `observed` in currency
-            per period.
+            per period, or in units of media, which the titles then name.
         prob: probability of the central interval.
         share_y: one vertical axis for all channels, so that their heights compare.
         log_link: the likelihood has a log link, so that the effect is on the target's logarithm.
@@ -80,11 +80,15 @@ def plot_saturation_curves(
     table = interval(curves["effect"], prob)
     for ax, name in zip(axes, names, strict=True):
         spend, largest = curves["spend"].sel(channel=name).to_numpy(), float(curves["observed"].sel(channel=name))
+        if "unit" in curves.coords:
+            unit = style.text(str(curves["unit"].sel(channel=name).item()), 24)
+            ax.set_title(f"{ax.get_title()}\n{unit}", fontsize=ax.title.get_fontsize())
         _draw_curve(ax, spend, table.sel(channel=name), prob)
         _mark_range(ax, largest, float(spend.max()))
     _finish(axes, table)
     effect = f"logarithm of {target}" if log_link else target
-    x, y = f"Adstocked spend ({currency} per {period})", f"Effect ({effect} per {period})"
+    amount = "media (units above" if "unit" in curves.coords else f"spend ({currency}"
+    x, y = f"Adstocked {amount} per {period})", f"Effect ({effect} per {period})"
     multiples.label_figure(figure, title="Saturation", x=x, y=y)
     multiples.figure_legend(figure, axes)
     return axes

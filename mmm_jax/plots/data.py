@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from mmm_jax.data.media import unit_of
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PanelError
 from mmm_jax.plots import multiples, style
@@ -74,7 +75,7 @@ def plot_spend_shares(panel: Panel, *, ax: Axes | None = None, currency: str = "
 
 
 def plot_spend_against_target(panel: Panel, *, currency: str = "currency", target: str | None = None) -> np.ndarray:
-    """Spend of each channel against the target of the same period, one small picture per channel.
+    """Spend of each channel (or media, in units or organic) against the target of the same period, one picture each.
 
     The correlation `r` above each is what a first look shows; it is no effect.
 
@@ -84,17 +85,20 @@ def plot_spend_against_target(panel: Panel, *, currency: str = "currency", targe
         target: name and unit of the target; the panel's name for it by default.
 
     Returns:
-        One axes per channel, in the panel's order: spend in currency per period against the target per period.
+        One axes per channel, in the panel's order: spend in currency per period against the target per period. Where the
+        panel has units, media in what the titles name.
 
     Raises:
         PanelError: the panel has no target.
     """
     observed, correlation = observed_target(panel), panel.describe()["correlation"].to_numpy()
     figure, axes = multiples.small_multiples(panel.channels, share_y=True)
-    for ax, spend, r in zip(axes, panel.spend, correlation, strict=True):
-        ax.scatter(spend, observed, s=10, color=style.BLUE, alpha=0.5, linewidths=0)
-        ax.set_title(f"{ax.get_title()}\nr = {style.decimals(r)}", fontsize=ax.title.get_fontsize())
+    for ax, channel, media, r in zip(axes, panel.channels, panel.exposure, correlation, strict=True):
+        ax.scatter(media, observed, s=10, color=style.BLUE, alpha=0.5, linewidths=0)
+        unit = f"\n{style.text(unit_of(panel, channel), 24)}" if panel.units else ""
+        ax.set_title(f"{ax.get_title()}{unit}\nr = {style.decimals(r)}", fontsize=ax.title.get_fontsize())
     style.from_zero(axes[0], observed)
-    x, y = style.spend_label(currency, panel.frequency.period), target_label(panel, target)
-    multiples.label_figure(figure, title="Spend and target of the same period", x=x, y=y)
+    spend, y = style.spend_label(currency, panel.frequency.period), target_label(panel, target)
+    what, x = ("Media", f"Media (units above per {panel.frequency.period})") if panel.units else ("Spend", spend)
+    multiples.label_figure(figure, title=f"{what} and target of the same period", x=x, y=y)
     return axes

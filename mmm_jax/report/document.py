@@ -92,7 +92,8 @@ def _spend_of(reference: Any, plan: Any) -> np.ndarray | None:
     if isinstance(reference, xr.DataArray):
         return per_channel(reference).sel(channel=channels).to_numpy().astype(float)
     given = {str(name): float(amount) for name, amount in dict(reference).items()}
-    return np.array([given[str(name)] for name in channels])
+    # Of what is organic, it need not say that it has no spend.
+    return np.array([0.0 if name in plan.organic else given[str(name)] for name in channels])
 
 
 def _title(plan: Any, words: Words) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
@@ -107,11 +106,11 @@ def period_effects(model: MMM, params: Params, planned: Float[Array, "channel ti
     """Effects of carry-in and plan on the linear predictor, for one draw.
 
     Args:
-        model: the model over the horizon; its history is the carry-in.
+        model: the model over the horizon; its history is the carry-in, and its own media are there whatever the plan.
         params: one draw.
         planned: spend per period, scaled as the model's media.
     """
-    return model.media_effects(params, jnp.concatenate([model.media[:, : model.history], planned], axis=1))
+    return model.media_effects(params, model.media.at[:, model.history :].add(planned))
 
 
 def flat(values: Any) -> np.ndarray:

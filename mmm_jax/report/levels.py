@@ -30,6 +30,7 @@ class Levels:
         positions: where the response is computed, as `sqrt(level / highest)`, shape (channel, knot): dense near 0, where
             curves bend most, with the plan and the reference among them.
         profile: each cell's share in its channel's spend, with the dimensions of the plan's spend.
+        organic: channels that have no spend.
     """
 
     channels: tuple[str, ...]
@@ -39,6 +40,7 @@ class Levels:
     observed: np.ndarray
     positions: np.ndarray
     profile: xr.DataArray
+    organic: tuple[str, ...] = ()
 
     def spend_at(self, positions: np.ndarray) -> xr.DataArray:
         """Spend with each channel at its position, with the dimensions of the plan's spend."""
@@ -70,7 +72,7 @@ def page_levels(
     highest = _highest(planned, reference, observed)
     marks = [planned] if reference is None else [reference, planned]
     positions = _knots(np.sqrt(np.stack(marks) / highest), knots)
-    return Levels(channels, planned, reference, highest, observed, positions, profile)
+    return Levels(channels, planned, reference, highest, observed, positions, profile, plan.organic)
 
 
 def per_channel(values: xr.DataArray) -> xr.DataArray:

@@ -9,6 +9,7 @@ from mmm_jax.planning.certificate import INTERIOR
 from mmm_jax.report.effects import by_channel, flat
 from mmm_jax.report.html import Html, tag, together
 from mmm_jax.report.levels import Levels
+from mmm_jax.report.media import media_notes
 from mmm_jax.report.words import (
     INTERVAL,
     Words,
@@ -61,7 +62,8 @@ def channel_table(plan: Any, levels: Levels, words: Words, *, adds_up: bool) -> 
     header = tag("tr", *(tag("th", name, scope="col", class_=_align(name, head)) for name in head))
     lines = [tag("tr", *map(_cell, head, row)) for row in rows]
     table = tag("table", tag("thead", header), tag("tbody", *lines[:-1]), tag("tfoot", lines[-1]))
-    return tag("section", tag("h2", "Channel by channel"), table, _notes(words, adds_up=adds_up))
+    notes = [_notes(words, adds_up=adds_up), *media_notes(plan, words)]
+    return tag("section", tag("h2", "Channel by channel"), table, *notes)
 
 
 def certificate(found: Any, words: Words) -> Html:
@@ -131,6 +133,8 @@ def _cell(name: str, content: str) -> Html:
 def _channel_row(plan: Any, levels: Levels, index: int) -> list[str]:
     name, new = levels.channels[index], levels.plan[index]
     before = [] if levels.reference is None else [levels.reference[index]]
+    if name in plan.organic:
+        return [name, *["-"] * (1 + 2 * len(before)), "organic, not planned", *["-"] * 3]
     state = [_words_of(str(plan.channel_state.sel(channel=name).item()))]
     state += [BEYOND] if new > levels.observed[index] * (1 + 1e-9) else []
     marginal = float(plan.channel_marginal_return.sel(channel=name))

@@ -97,6 +97,7 @@ def _control(levels: Levels, words: Words, index: int) -> Html:
     box = {"type": "number", "min": 0, "max": f"{highest:.15g}", "step": "any", "inputmode": "decimal"}
     slider = {"type": "range", "min": 0, "max": STEPS, "step": 1}
     spend = tag("input", id=f"spend-{index}", aria_label=f"Spend on {name} ({words.currency})", **box)
+    # The page's script counts on a control for every channel; what is organic has none to see.
     return tag(
         "fieldset",
         tag("legend", name),
@@ -105,6 +106,7 @@ def _control(levels: Levels, words: Words, index: int) -> Html:
         tag("p", id=f"note-{index}", class_="note"),
         tag("div", class_="bar", id=f"bar-{index}"),
         tag("p", id=f"brings-{index}", class_="brings"),
+        hidden=name in levels.organic or None,
     )
 
 
@@ -114,7 +116,7 @@ def _scale() -> Html:
 
 
 def _chart(levels: Levels, words: Words) -> Html:
-    options = (tag("option", name, value=index) for index, name in enumerate(levels.channels))
+    options = (tag("option", name, value=index) for index, name in enumerate(levels.channels) if name not in levels.organic)
     label = tag("label", "Response curve of ", tag("select", *options, id="shown"))
     return tag("div", tag("p", label), tag("div", id="curve"), _legend(levels, words), class_="chart")
 

@@ -14,6 +14,7 @@ from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.build import build_model
 from mmm_jax.model.components import Params
 from mmm_jax.model.mmm import MMM
+from mmm_jax.planning.horizon import horizon_panel
 
 WEEKS = 80
 HORIZON = 13
@@ -101,7 +102,7 @@ def planned_rows(channels: int = 4, weeks: int = HORIZON) -> mj.Panel:
 
 def over_horizon(fit: mj.Fit, *, carry_in: bool = True) -> tuple[MMM, Params]:
     """The model over the weeks to plan and all draws; call it in double precision."""
-    model = fit.model(planned_rows(len(fit.panel.channels)), carry_in=carry_in)
+    model = fit.model(horizon_panel(fit, planned_rows(len(fit.panel.channels))), carry_in=carry_in)
     return model, {name: jnp.asarray(values) for name, values in fit.flat_draws().items()}
 
 

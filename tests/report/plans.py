@@ -40,6 +40,8 @@ class RootPlan:
         geos: how many; none of the dimensions is called geo if it is 0.
         optimal: what the certificate says.
         amounts: spend by channel.
+        organic: channels without spend.
+        unit_costs: cost and name of a unit, by channel.
         far: the channel whose spend is beyond what was observed.
     """
 
@@ -49,6 +51,8 @@ class RootPlan:
     optimal: bool = True
     amounts: tuple[float, ...] = field(default=())
     far: str = ""
+    organic: tuple[str, ...] = ()
+    unit_costs: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     @property
     def spend(self) -> xr.DataArray:
