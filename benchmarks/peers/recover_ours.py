@@ -60,7 +60,7 @@ def fit_table(path: Path, roles: dict[str, Any], options: Any) -> dict[str, Any]
     }
 
 
-def fit_market(frame: Any, roles: dict[str, Any], options: Any, **geo: str) -> Any:
+def fit_market(frame: Any, roles: dict[str, Any], options: Any, **geo: Any) -> Any:
     """One market, or with `geo=` many of them in one model with the package's default pooling."""
     panel = mj.Panel.from_frame(
         frame, date=roles["date"], target=roles["target"], channels=roles["channels"], controls=roles["controls"], **geo
@@ -85,6 +85,7 @@ def spec(roles: dict[str, Any]) -> mj.ModelSpec:
         adstock=mj.GeometricAdstock(l_max=8),
         saturation=mj.HillSaturation(),
         yearly_seasonality=2,
+        standardize_controls=True,
         priors={"saturation_beta": mj.SpendShare(float(len(roles["channels"])))},
     )
 

@@ -69,6 +69,8 @@ class _Row:
         name, known = self.experiment.channel, self.panel.channels
         if name not in known:
             raise self.error(f"the panel has no channel {name!r}; it has {', '.join(map(repr, known))}. Correct the name.")
+        if name in self.panel.organic:
+            raise self.error(f"{name!r} is organic: it has no spend that a test could have changed. Leave the test out.")
         return known.index(name)
 
     def markets(self) -> dict[int, Panel]:

@@ -12,6 +12,7 @@ from mmm_jax.data.experiment_places import Place, places_of
 from mmm_jax.data.experiments import LiftTest, LiftTests
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
 from mmm_jax.data.geo_scaling import AnyScales, GeoScales
+from mmm_jax.data.panel import Panel
 from mmm_jax.model.experiments import ExperimentRows
 
 STEPS = 8
@@ -85,8 +86,9 @@ def _of_blocks(
     observed, other = [], []
     for block in blocks:
         divisor = divisors[block.geo][block.channel]
-        observed.append(_by_lag(markets[block.geo].spend[block.channel] / divisor, block.time, l_max))
-        other.append(_by_lag(block.other / divisor, block.time, l_max))
+        now, then = markets[block.geo].exposure[block.channel], _exposure(markets[block.geo], block.channel, block.other)
+        observed.append(_by_lag(now / divisor, block.time, l_max))
+        other.append(_by_lag(then / divisor, block.time, l_max))
     found = {
         "observed": np.stack(observed),
         "other": np.stack(other),
@@ -96,6 +98,13 @@ def _of_blocks(
         "geo": np.array([block.geo for block in blocks], np.int32),
     }
     return {name: _padded(values, count) for name, values in found.items()}
+
+
+def _exposure(market: Panel, channel: int, spend: np.ndarray) -> np.ndarray:
+    """What the model sees of a channel whose spend were another one, shape (time,)."""
+    changed = market.spend.copy()
+    changed[channel] = spend
+    return market.with_spend(changed).exposure[channel]
 
 
 def _blocks_of(row: int, place: Place) -> list[_Block]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
+from mmm_jax.errors import SpecError
 from mmm_jax.kernels.numerics import safe_divide
 from mmm_jax.model.components import Params
 
@@ -28,6 +29,11 @@ _MORE = 0.01
 def return_units(media_prior: str, training: Panel, scales: Scales) -> Float[np.ndarray, " channel"]:
     """Contribution of a channel, in scaled target over all training rows, per unit of the stated return."""
     there = training.present
+    if training.organic and media_prior != "contribution_share":
+        raise SpecError(
+            f"ModelSpec.media_prior={media_prior!r} needs spend, but the channel {training.organic[0]!r} is organic. "
+            "State the prior on contribution_share, or on the effect."
+        )
     if media_prior == "contribution_share":
         if training.target is None:
             return np.zeros(len(training.channels))

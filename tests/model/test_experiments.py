@@ -25,6 +25,7 @@ SPECS = {
         adstock=mj.DelayedAdstock(l_max=4), saturation=mj.HillSaturation(), likelihood=mj.StudentT()
     ),
     "saturation first": mj.ModelSpec(adstock=ADSTOCK, adstock_first=False),
+    "media stronger in some times": mj.ModelSpec(adstock=ADSTOCK, media_multiplier=mj.GaussianProcessMultiplier(6)),
     "log-normal": mj.ModelSpec(adstock=ADSTOCK, likelihood=mj.LogNormal()),
     "log-normal, saturation first, own noise": mj.ModelSpec(
         adstock=ADSTOCK, adstock_first=False, likelihood=mj.LogNormal(), pooling={"y_sigma": "none"}
@@ -241,3 +242,11 @@ def test_without_experiments_the_model_has_the_arrays_that_it_had(panel):
     for none in (None, mj.LiftTests()):
         found = jax.tree.leaves(built(SPECS["defaults"], panel, none))
         assert [(leaf.shape, leaf.dtype) for leaf in found] == [(leaf.shape, leaf.dtype) for leaf in before]
+
+
+def test_units_bought_at_one_price_answer_as_their_spend(panel, float64):
+    """The change of spend buys units at what they cost."""
+    bought = replace(panel, media=panel.spend / 20.0, units=tuple(f"{name} views" for name in panel.channels))
+    as_spend, in_units = (built(SPECS["defaults"], one, some(panel)) for one in (panel, bought))
+    params = as_spend.sample_prior(jax.random.key(4))
+    np.testing.assert_allclose(predicted(in_units, params), predicted(as_spend, params), rtol=1e-10)

@@ -131,3 +131,12 @@ def test_a_fit_draws_the_return_and_keeps_the_effect_beside_it(panel, geos, tmp_
 def test_contradictions_are_named(choice, words):
     with pytest.raises(SpecError, match=words):
         mj.ModelSpec(**choice)
+
+
+def test_organic_media_have_no_return_to_state_a_prior_on():
+    frame = mj.synthetic.make_market(weeks=61).panel.to_frame().reset_index()
+    panel = mj.Panel.from_frame(frame, date="date", target="sales", channels=["TV"], organic=["Radio"])
+    scales = mj.Scales.from_panel(panel)
+    with pytest.raises(SpecError, match="'Radio' is organic"):
+        build_model(spec_of("roas"), panel, scales)
+    assert build_model(spec_of("contribution_share"), panel, scales).return_units.shape == (2,)
