@@ -112,10 +112,9 @@ def run_batch(options: argparse.Namespace, section: dict[str, Any], ours: Tool, 
 
 
 def run_geo(options: argparse.Namespace, section: dict[str, Any], ours: Tool, peers: list[Tool], folder: Path) -> None:
-    """The peer once per setting, with empty caches: minutes each."""
+    """Every tool once per setting, with empty caches: minutes each."""
     data = problems.geo_problem(folder / "geo")
-    # Ours joins once the package reads tables of many geos.
-    for index, (tool, setting) in enumerate(pair for pair in plan(options, ours, peers) if pair[0] is not ours):
+    for index, (tool, setting) in enumerate(plan(options, ours, peers)):
         run = launch(tool, Job(data, setting, options.chains), folder / f"caches_{index}", options.timeout)
         section["runs"].append({**run, "caches": "empty"})
         write(options, section)

@@ -12,7 +12,12 @@ from typing import Any  # noqa: E402
 import mmm_jax as mj  # noqa: E402
 
 _PACKAGES = ("mmm-jax", "jax", "jaxlib", "numpyro", "arviz", "numpy")
+GEO_SPEC = mj.ModelSpec(trend=mj.KnotTrend(10))
+"""A baseline with knots that all geos share, and the package's defaults: intercepts and media effects partially pooled."""
+
 _HOW = {
+    "geo": "`mj.fit` of all geos: 10 knots, a lag of 8, logistic curves, media effects log-normal over geos; impressions "
+    "are the media metric, conversions the target.",
     "single": "`mj.fit` once per table.",
     "batch": "All tables in one `mj.fit_batch`; a fit's wall seconds are the batch's over the number of tables.",
 }
@@ -24,8 +29,8 @@ def main() -> None:
     from benchmarks.problem import spec
 
     warnings.simplefilter("ignore")
-    model, startup = spec(), time.monotonic() - _STARTED
     roles, files = common.read_roles(options.data), common.tables(options.data, options.limit)
+    model, startup = GEO_SPEC if "geo" in roles else spec(), time.monotonic() - _STARTED
     batch = options.data.is_dir()
     fits = fit_all(files, roles, model, options) if batch else fit_each(files, roles, model, options)
     common.write_run(
@@ -36,7 +41,7 @@ def main() -> None:
         packages=_PACKAGES,
         startup=startup,
         fits=fits,
-        how=_HOW["batch" if batch else "single"],
+        how=_HOW["geo" if "geo" in roles else "batch" if batch else "single"],
     )
 
 
@@ -83,12 +88,14 @@ def summary(fit: mj.Fit, options: Any) -> dict[str, Any]:
     }
 
 
-def read_panel(path: Path, roles: dict[str, Any]) -> mj.Panel:
+def read_panel(path: Path, roles: dict[str, Any]) -> Any:
     """The table as a panel."""
     frame = common.read_table(path, roles)
-    return mj.Panel.from_frame(
-        frame, date=roles["date"], target=roles["target"], channels=roles["channels"], controls=roles["controls"]
-    )
+    columns: dict[str, Any] = {name: roles[name] for name in ("date", "target", "channels", "controls")}
+    if "geo" in roles:
+        units = dict(zip(roles["spend"], roles["channels"], strict=True))
+        columns |= {"channels": roles["spend"], "media": units, "geo": roles["geo"], "population": roles["population"]}
+    return mj.Panel.from_frame(frame, **columns)
 
 
 def _settings(options: Any) -> dict[str, Any]:

@@ -83,6 +83,8 @@ def _aligned(y: Observed, draws: Values) -> tuple[np.ndarray, np.ndarray]:
     if y is None:
         raise ValueError("`y` is None: a panel without a target cannot be scored.")
     observed, values = np.asarray(y, float), np.asarray(draws, float)
+    if np.isnan(observed).any():
+        raise ValueError("`y` has rows that are not there. Leave them out of it and of `draws`, or see `Fit.scores`.")
     if observed.ndim != 1 or values.shape[-1:] != observed.shape:
         raise ValueError(
             "`y` must have shape (time,) and `draws` (..., time) with the same time, "

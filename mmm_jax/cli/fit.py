@@ -24,9 +24,9 @@ A small fit.yaml (`mmm-jax demo --out demo` writes a complete one):
     target: sales
     channels: {TV: spend_tv, Radio: spend_radio}
     controls: ["holiday_*"]
-    # media: {TV: tv_grp}            # units of a channel, if the model shall see them in place of spend
+    # media: {TV: tv_grp}            # units that the model sees for spend
     # organic: [newsletter]          # media without spend
-    # treatments: {price: max}       # controls told against a reference: max, mean, min or a number
+    # treatments: {price: max}       # told against a reference level
     last_training_date: 2024-06-30   # later rows are held out
   model:
     adstock: {kind: GeometricAdstock, l_max: 6}

@@ -19,13 +19,16 @@ from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.geo_scaling import AnyScales
 from mmm_jax.fitting.centering import Centering, centerings, placed, scales_of_paths
-from mmm_jax.inference.transforms import AbstractChart, charts_of, constrain, split, standardized
+from mmm_jax.inference.transforms import AbstractChart, LocationScale, charts_of, constrain, split, standardized
 from mmm_jax.model.build import build_any_model
 from mmm_jax.model.components import Params
 from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
 from mmm_jax.model.padding import active_coordinates, bucket_of
 from mmm_jax.model.spec import ModelSpec
+
+_FAR = 30.0
+"""How many times as wide as what is plausible a prior of a control's coefficient may be, to be its unit."""
 
 _POOLED = "intercept_eps"
 
@@ -56,8 +59,28 @@ class Prepared(NamedTuple):
 
 def target_of(model: MMM | GeoMMM) -> Target:
     """The model with the charts that standardise its priors."""
-    charts = charts_of(model.priors)
+    charts = _in_units_of_data(charts_of(model.priors), model)
     return Target(model, charts, _leveling(model, charts), centerings(model, charts))
+
+
+def _in_units_of_data(charts: dict[str, AbstractChart], model: MMM | GeoMMM) -> dict[str, AbstractChart]:
+    """Charts whose coefficients of controls have units in which the data can be told.
+
+    Controls are used as given, prices in thousands next to dummies. A prior that is the same for all is then far wider than
+    anything that the data admit for some, whose posterior would be too narrow a needle to find in the prior's units. There,
+    the unit is a control whose largest value moves the target by its scale.
+    """
+    chart, one = charts["gamma_control"], model.markets if isinstance(model, GeoMMM) else model
+    if not isinstance(chart, LocationScale) or chart.shape[-1] == 0:
+        return charts
+    controls = jnp.abs(one.design[..., : chart.shape[-1], :]).max(axis=-1)
+    largest = controls.reshape(-1, controls.shape[-1]).max(axis=0)
+    plausible = 1.0 / jnp.where(largest > 0, largest, 1.0)
+    far = (largest > 0) & (jnp.asarray(chart.scale) > _FAR * plausible)
+    if not far.any():
+        return charts
+    scale = jnp.where(far, plausible, chart.scale)
+    return {**charts, "gamma_control": LocationScale(jnp.where(far, 0.0, chart.loc), scale)}
 
 
 def padded_target(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, experiments: LiftTests | None = None) -> Prepared:

@@ -176,6 +176,21 @@ class GeoFit(AbstractFit):
         """Weight of spend by its age in periods in every geo, (chain, draw, channel, lag, geo)."""
         return self._by_geo(lambda _, fit: fit.adstock_curves().to_dataset(name="weight"))["weight"]
 
+    def scores(self, *, held_out: bool = False, key: Key = 0, prob: float = 0.9) -> dict[str, dict[str, float]]:
+        """Scores of every geo that has such rows, by name, see `Fit.scores`.
+
+        Raises:
+            PanelError: no geo has any.
+        """
+        found = {}
+        for geo, fit in self.markets.items():
+            rows = fit.panel.present & (~fit.panel.counted if held_out else fit.panel.counted)
+            if rows.any():
+                found[geo] = fit.scores(held_out=held_out, key=named_key(as_key(key), geo), prob=prob)
+        if not found:
+            raise PanelError("No row is held out. Keep some out of the likelihood with `GeoPanel.hold_out`.")
+        return found
+
     def waterfall(self, *, prob: float = 0.9) -> Any:
         """Table of the components' total contributions and shares over the training rows of all geos."""
         return tables.waterfall_table(self.contribution_totals(by_geo=False), prob)

@@ -12,6 +12,7 @@ import xarray as xr
 from mmm_jax.analysis import contributions as parts
 from mmm_jax.analysis import response
 from mmm_jax.analysis.draws import over_draws
+from mmm_jax.analysis.scores import score_table
 from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales
@@ -232,6 +233,27 @@ class Fit(AbstractFit):
         with precision_scope(self.precision):
             values = over_draws(response.adstock_curve, self.model(), self.flat_draws())
         return self._labelled(values, ("channel", "lag")).assign_coords(lag=np.arange(self.spec.adstock.l_max))
+
+    def scores(self, *, held_out: bool = False, key: Key = 0, prob: float = 0.9) -> dict[str, float]:
+        """Scores of the predictive distribution over the training rows that were fitted, or over those held out.
+
+        Args:
+            held_out: of the rows that `Panel.hold_out` kept out of the likelihood, rather than of all others.
+            key: random key or seed of the predictive draws.
+            prob: probability of the interval whose coverage is reported.
+
+        Returns:
+            As `score_table`.
+
+        Raises:
+            PanelError: there are no such rows.
+        """
+        panel = self.panel
+        rows = panel.present & (~panel.counted if held_out else panel.counted)
+        if panel.target is None or not rows.any():
+            raise PanelError("No row is held out. Keep some out of the likelihood with `Panel.hold_out`.")
+        predicted = self.predict(key=key).isel(date=np.flatnonzero(rows))
+        return score_table(panel.target[rows], predicted, prob)
 
     def waterfall(self, *, prob: float = 0.9) -> Any:
         """Table of the components' total contributions and shares over the training rows (pandas)."""

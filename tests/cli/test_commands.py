@@ -148,6 +148,9 @@ def test_summary_holds_what_is_documented(place):
         "target": "sales",
         "channels": ["TV", "Radio"],
         "controls": ["holiday_spring"],
+        "organic": [],
+        "treatments": {},
+        "units": {},
         "fingerprint": fit.panel.fingerprint(),
         "test_rows": HELD_OUT,
     }

@@ -20,7 +20,7 @@ from mmm_jax.cli.validation import read_config
 from mmm_jax.model.components import ADSTOCKS, SATURATIONS
 from mmm_jax.model.likelihoods import LIKELIHOODS
 from mmm_jax.model.priors import FAMILIES, prior_to_dict
-from mmm_jax.model.trends import TRENDS
+from mmm_jax.model.spec import TRENDS
 
 GOOD = """\
 data:

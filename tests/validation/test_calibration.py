@@ -77,8 +77,8 @@ def test_quantities_are_those_of_a_fit(calibration):
     (one,) = simulated(SPEC, panel, scales, jax.random.key(2), range(3, 4), "float32")
     with precision_scope("float32"):
         model = build_model(SPEC, one.panel, scales)
-        draws = {name: np.stack([values] * 2) for name, values in one.truth.items()}
-        found = quantities_of(SPEC, model, draws)[0]
+        draws = {name: np.stack([one.truth[name]] * 2) for name in SPEC.parameter_dims}
+        found = quantities_of(model, draws)[0]
         truth = {name: jnp.asarray(values) for name, values in one.truth.items()}
         media = scales.target * np.asarray(model.media_effects(truth)).sum(axis=1)
         likelihood = float(model.log_likelihood(truth).sum())
