@@ -220,7 +220,7 @@ def _checked_names(experiment: LiftTest | CostPerTarget, what: str) -> None:
 
 
 def _day(value: Any, name: str, what: str) -> np.datetime64:
-    missing = np.datetime64("NaT")
+    missing = np.datetime64("NaT", "D")
     try:
         found = missing if _is_empty(value) else day(value, missing)
     except PanelError as error:
