@@ -242,7 +242,7 @@ def _on_calendar(part: pd.DataFrame, dates: np.ndarray, columns: Mapping[str, An
     missing = np.setdiff1d(dates, own)
     lacking = pd.DataFrame({date: missing, **{name: 0.0 for name in numbers}})
     rows: Any = pd.concat([part.assign(**{date: own})[[date, *numbers]], lacking]) if len(missing) else part
-    found = Panel.from_frame(rows, **columns, vary=False)
+    found = Panel.of_rows(rows, **columns)
     if not len(missing):
         return found
     lacks = np.isin(found.dates, missing)

@@ -75,7 +75,6 @@ class Panel:
         organic: Sequence[str] = ...,
         treatments: Mapping[str, str | float] | None = ...,
         geo: None = ...,
-        vary: bool = ...,
     ) -> Self: ...
 
     @overload
@@ -109,7 +108,6 @@ class Panel:
         treatments: Mapping[str, str | float] | None = None,
         geo: str | None = None,
         population: str | None = None,
-        vary: bool = True,
     ) -> "Self | GeoPanel":
         """Panel from a table with one row per period, or per geo and period; rows may come in any order.
 
@@ -129,7 +127,6 @@ class Panel:
                 (of the geo), or a number: the level that their contributions are told against.
             geo: column of the geos' names, for a table of several markets: the panel is then a `GeoPanel`.
             population: column of every geo's heads.
-            vary: refuse targets and channels that are the same in every row.
 
         Raises:
             PanelError: a rule of `mmm_jax.data.checks` is broken; the message names column, date and value.
@@ -145,6 +142,38 @@ class Panel:
             columns = {"date": date, "target": target, "channels": channels, "controls": controls}
             kinds = {"media": media, "organic": organic, "treatments": treatments}
             return GeoPanel.from_frame(frame, **columns, **kinds, geo=geo, population=population)
+        panel = cls.of_rows(
+            frame,
+            date=date,
+            target=target,
+            channels=channels,
+            controls=controls,
+            media=media,
+            organic=organic,
+            treatments=treatments,
+        )
+        if panel.target is not None:
+            checks.check_target_varies(panel.target, panel.dates, panel.target_name)
+            check_media_vary(panel)
+        return panel
+
+    @classmethod
+    def of_rows(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        date: str,
+        target: str | None,
+        channels: Sequence[str],
+        controls: Sequence[str],
+        media: Mapping[str, str] | None,
+        organic: Sequence[str],
+        treatments: Mapping[str, str | float] | None,
+    ) -> Self:
+        """Panel of one market as `from_frame`, whose target and channels may be the same in every row.
+
+        A channel may be silent in one geo, and still be learnt from the others.
+        """
         checks.check_is_table(frame)
         columns, references = MediaColumns.build(channels, media, organic), checked_treatments(treatments)
         given, treated = checks.column_names(controls, "controls"), [name for name, _ in references]
@@ -163,7 +192,7 @@ class Panel:
             return values
 
         spend = columns.spend(numbers, dates)
-        panel = cls(
+        return cls(
             dates=dates,
             spend=spend,
             controls=_stacked([numbers(control) for control in (*given, *treated)], len(dates)),
@@ -175,10 +204,6 @@ class Panel:
             treatments=references,
             **columns.fields(numbers, dates, spend),
         )
-        if panel.target is not None and vary:
-            checks.check_target_varies(panel.target, dates, str(target))
-            check_media_vary(panel)
-        return panel
 
     def __len__(self) -> int:
         """Number of periods."""
