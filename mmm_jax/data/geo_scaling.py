@@ -40,7 +40,8 @@ class GeoScales:
         """
         heads = _heads(panel, scale)
         channel = panel.exposure.max(axis=2) / heads
-        target = np.array([np.abs(counted_target(market)).max() for market in panel.markets]) / heads
+        outcomes = [counted_target(market) for market in panel.markets]
+        target = np.array([np.abs(outcome).max() for outcome in outcomes]) / heads
         if scale != "geo":
             channel, target = (
                 np.broadcast_to(channel.max(axis=1, keepdims=True), channel.shape),
@@ -49,8 +50,9 @@ class GeoScales:
         _check_positive(panel, channel, target)
         channel = np.where(channel > 0, channel, channel.max(axis=1, keepdims=True)) * heads
         location, spread = _standards(panel) if standardize_controls else _standards(panel.take(slice(0)))
-        made = (Scales(c, float(t), location, spread) for c, t in zip(channel.T, target * heads, strict=True))
-        return cls(panel.geos, tuple(made))
+        means = [float(outcome.mean()) for outcome in outcomes]
+        made = zip(channel.T, target * heads, means, strict=True)
+        return cls(panel.geos, tuple(Scales(c, float(t), location, spread, mean) for c, t, mean in made))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON."""

@@ -23,12 +23,15 @@ class Scales:
         target: units of the target.
         control_location: subtracted from the controls, shape (control,); 0 unless standardised.
         control_scale: divides the controls, shape (control,); 1 unless standardised.
+        target_mean: units of the target; what a channel's share of the outcome refers to, so that a prior on the share
+            stays where it is under other data. `None` for the mean of whatever panel is trained on.
     """
 
     channel: np.ndarray
     target: float
     control_location: np.ndarray
     control_scale: np.ndarray
+    target_mean: float | None = None
 
     @classmethod
     def from_panel(cls, panel: Panel, *, standardize_controls: bool = False) -> Self:
@@ -51,7 +54,7 @@ class Scales:
             # Of a constant control, rounding may leave a tiny deviation, by which nothing may be divided.
             varies = np.ptp(panel.controls, axis=1) > 0
             location, spread = panel.controls.mean(axis=1), np.where(varies, panel.controls.std(axis=1), 1.0)
-        return cls(channel, target, location, spread)
+        return cls(channel, target, location, spread, float(outcome.mean()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON."""
@@ -60,6 +63,7 @@ class Scales:
             "target": self.target,
             "control_location": self.control_location.tolist(),
             "control_scale": self.control_scale.tolist(),
+            "target_mean": self.target_mean,
         }
 
     @classmethod
@@ -70,6 +74,7 @@ class Scales:
             float(values["target"]),
             np.asarray(values["control_location"], float),
             np.asarray(values["control_scale"], float),
+            values.get("target_mean"),
         )
 
     def check_fits(self, panel: Panel) -> None:

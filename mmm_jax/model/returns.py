@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales
+from mmm_jax.data.scaling import Scales, counted_target
 from mmm_jax.errors import SpecError
 from mmm_jax.kernels.numerics import safe_divide
 from mmm_jax.model.components import Params
@@ -35,10 +35,13 @@ def return_units(media_prior: str, training: Panel, scales: Scales) -> Float[np.
             "State the prior on contribution_share, or on the effect."
         )
     if media_prior == "contribution_share":
-        if training.target is None:
-            return np.zeros(len(training.channels))
-        return np.full(len(training.channels), training.target[there].sum() / scales.target)
+        return np.full(len(training.channels), there.sum() * _mean_outcome(training, scales) / scales.target)
     return training.spend[:, there].sum(axis=1) / scales.target
+
+
+def _mean_outcome(training: Panel, scales: Scales) -> float:
+    """What rows that are held out sold is not known to a prior."""
+    return float(counted_target(training).mean()) if scales.target_mean is None else scales.target_mean
 
 
 def with_effect(model: "MMM", params: Params, name: str, effect: str) -> Params:

@@ -1,5 +1,7 @@
 """Priors on returns: the stated return is the one that the fitted model reports, and the density is the prior's on it."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,9 +47,22 @@ def test_the_stated_return_is_the_reported_one(panel, saturation, adstock_first,
             change = outcome_change(model, params, jnp.asarray(rows), jnp.asarray(1.01), jnp.asarray(1.0))
             found = change / 0.01 / panel.spend.sum(axis=1)
         else:
-            below = panel.target.sum() if name == "contribution_share" else panel.spend.sum(axis=1)
+            # What the rows that are held out sold is not known.
+            known = 61 * panel.target[panel.counted].mean()
+            below = known if name == "contribution_share" else panel.spend.sum(axis=1)
             found = channel_totals(model, params, jnp.asarray(rows)) / below
         np.testing.assert_allclose(found, params[name], rtol=1e-6)
+
+
+def test_a_share_keeps_its_meaning_under_the_scales_of_another_fit(panel):
+    """Else the prior would move with the data, and no simulation from it would be calibrated."""
+    scales, other = mj.Scales.from_panel(panel), panel.with_target(0.5 * panel.target)
+    spec = spec_of("contribution_share")
+    kept, own = (build_model(spec, other, one).return_units for one in (scales, mj.Scales.from_panel(other)))
+    np.testing.assert_allclose(kept, build_model(spec, panel, scales).return_units)
+    np.testing.assert_allclose(own, kept, rtol=1e-6)
+    by_hand = replace(scales, target_mean=None)
+    np.testing.assert_allclose(build_model(spec, other, by_hand).return_units, 0.5 * kept, rtol=1e-6)
 
 
 def test_the_density_is_that_of_the_effects_model_with_the_prior_on_the_return(panel, float64):

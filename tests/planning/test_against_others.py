@@ -121,9 +121,7 @@ def test_never_worse_than_scipy(seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", ALL)
-def test_never_worse_than_scipy_from_twenty_starts(seed, request):
-    if request.config.getoption("-m") != "slow":
-        pytest.skip("minutes of SciPy's time; run it with `pytest -m slow`")
+def test_never_worse_than_scipy_from_twenty_starts(seed):
     check_never_worse(seed, starts=20)
 
 
