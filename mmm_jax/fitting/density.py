@@ -19,12 +19,14 @@ from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.geo_scaling import AnyScales
 from mmm_jax.fitting.centering import Centering, centerings, placed, scales_of_paths
+from mmm_jax.inference.coloring import SHARED
 from mmm_jax.inference.transforms import AbstractChart, LocationScale, charts_of, constrain, split, standardized
 from mmm_jax.model.build import build_any_model
 from mmm_jax.model.components import Params
 from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
 from mmm_jax.model.padding import active_coordinates, bucket_of
+from mmm_jax.model.pooling import parameter_dims
 from mmm_jax.model.spec import ModelSpec
 
 _FAR = 30.0
@@ -50,11 +52,12 @@ class Target(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A target with what the engine must know of its flat vector, see `lanes.sample_many`; both shape (flat,)."""
+    """A target with what the engine must know of its flat vector, see `lanes.sample_many`; all shape (flat,)."""
 
     target: Target
     active: np.ndarray
     searched: np.ndarray
+    blocks: np.ndarray
 
 
 def target_of(model: MMM | GeoMMM) -> Target:
@@ -94,7 +97,18 @@ def padded_target(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, experimen
     target = target_of(build_any_model(spec, panel, scales, sizes=bucket_of(panel), experiments=experiments))
     shapes = {name: chart.shape for name, chart in target.charts.items()}
     active = active_coordinates(spec, shapes, panel)
-    return Prepared(target, active, active * (1.0 - _spreads(target)))
+    return Prepared(target, active, active * (1.0 - _spreads(target)), _blocks(target, parameter_dims(spec, panel)))
+
+
+def _blocks(target: Target, dims: Mapping[str, tuple[str, ...]]) -> np.ndarray:
+    """Number of the geo that a coordinate matters to alone, `SHARED` for all others."""
+    # An experiment over several geos ties their parameters together.
+    tied, found = target.model.experiments is not None, []
+    for name, chart in sorted(target.charts.items()):
+        of_geo = not tied and dims[name][:1] == ("geo",)
+        first = np.arange(chart.shape[0]).reshape(-1, *(1,) * (len(chart.shape) - 1)) if of_geo else SHARED
+        found.append(np.broadcast_to(first, chart.shape).ravel())
+    return np.concatenate(found)
 
 
 def _spreads(target: Target) -> np.ndarray:

@@ -65,13 +65,14 @@ class ChosenEngine(NamedTuple):
         active: np.ndarray,
         *,
         searched: np.ndarray | None = None,
+        blocks: np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> Any:
         """Draws of many fits of one shape, see `lanes.sample_many`."""
         arguments = (log_density, data, keys, settings, active)
         with one_blas_thread():
             if self.name == "lanes":
-                return lanes.sample_many(*arguments, searched=searched, progress=progress)
+                return lanes.sample_many(*arguments, searched=searched, blocks=blocks, progress=progress)
             if self.name == "laplace":
                 return approximate.sample_many(*arguments, progress=progress)
             return svi.sample_many(*arguments, svi=self.svi, progress=progress)

@@ -147,10 +147,10 @@ def _sampled(
         size = flat_size(target.charts)
         return numpyro_nuts.sample(flat_log_density, target, size, key, settings, progress=report), target, 0.0
     # Padded as in a batch, so that panels of nearly the same size share a program.
-    target, active, searched = padded_target(spec, panel, scales, experiments)
+    target, active, searched, blocks = padded_target(spec, panel, scales, experiments)
     data = jax.tree.map(lambda values: jnp.asarray(values)[None], target)
     arguments = (flat_log_density, data, key[None], settings, active[None])
-    (found,) = engine.sample_many(*arguments, searched=searched[None], progress=report)
+    (found,) = engine.sample_many(*arguments, searched=searched[None], blocks=blocks, progress=report)
     if isinstance(found, MMMError):
         raise found
     # Only an approximation has an evidence that padding could be counted in.

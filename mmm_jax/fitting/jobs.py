@@ -82,6 +82,7 @@ class Job(NamedTuple):
     target: Any
     active: np.ndarray
     searched: np.ndarray
+    blocks: np.ndarray
 
     @property
     def shape(self) -> Any:
@@ -147,7 +148,7 @@ def _run_block(jobs: Sequence[Job], width: int, progress: Progress | None) -> li
         keys = jax.numpy.stack([jobs[row].request.key for row in rows])
         active, searched = (np.stack([getattr(jobs[row], name) for row in rows]) for name in ("active", "searched"))
         arguments = (flat_log_density, data, keys, first.settings, active)
-        found = first.engine.sample_many(*arguments, searched=searched, progress=progress)
+        found = first.engine.sample_many(*arguments, searched=searched, blocks=jobs[0].blocks, progress=progress)
         outcomes = [_outcome(job, samples) for job, samples in zip(jobs, found, strict=False)]
     seconds = (time.perf_counter() - began) / len(jobs)
     for outcome in outcomes:

@@ -19,6 +19,7 @@ from jaxtyping import Array
 from mmm_jax.errors import SamplingError
 from mmm_jax.inference import nuts
 from mmm_jax.inference.adaptation import StepSize, initial_step_size
+from mmm_jax.inference.coloring import Coloring, uncolored
 from mmm_jax.inference.laplace import Laplace, laplace, prepared, whitening_of
 from mmm_jax.inference.metric import AbstractWhitening, identity_whitening, refined
 from mmm_jax.inference.programs import compiled, requested, speed_options
@@ -76,6 +77,7 @@ def sample(
     *,
     active: np.ndarray | None = None,
     searched: np.ndarray | None = None,
+    blocks: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Samples:
     """Draws of one flat vector; the arguments are those of every engine, see `numpyro_nuts.sample`.
@@ -88,6 +90,7 @@ def sample(
         settings: chains, iterations, acceptance.
         active: 1 for the coordinates that move, 0 for padding, shape (flat,); all move by default.
         searched: 1 for the coordinates along which the mode is searched, see `sample_many`.
+        blocks: which coordinates do not matter to each other, see `sample_many`.
         progress: called while it runs, with the draws done and all draws.
 
     Raises:
@@ -96,7 +99,8 @@ def sample(
     data = jax.tree.map(lambda values: jnp.asarray(values)[None], data)
     moving = np.ones((1, size)) if active is None else active[None]
     along = None if searched is None else searched[None]
-    (found,) = sample_many(log_density, data, key[None], settings, moving, searched=along, progress=progress)
+    arguments = (log_density, data, key[None], settings, moving)
+    (found,) = sample_many(*arguments, searched=along, blocks=blocks, progress=progress)
     if isinstance(found, SamplingError):
         raise found
     return found
@@ -110,6 +114,7 @@ def sample_many(
     active: np.ndarray,
     *,
     searched: np.ndarray | None = None,
+    blocks: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> list[Samples | SamplingError]:
     """Draws of many fits of one shape, in one program.
@@ -122,6 +127,8 @@ def sample_many(
         active: 1 for the coordinates that move, 0 for those that are padding and stay 0, shape (fit, flat).
         searched: 1 for the coordinates along which the mode is searched, shape (fit, flat): all that move by default. The
             others, such as scales of a hierarchy whose density has no useful peak, start at 0 with a deviation of 1.
+        blocks: of all fits, number of every coordinate's block, `coloring.SHARED` for those that matter to all, shape
+            (flat,): given these, no block's coordinates matter to another's. By default, all may matter to each other.
         progress: called while it runs, with the draws done and all draws.
 
     Returns:
@@ -130,13 +137,14 @@ def sample_many(
     began = time.perf_counter()
     moving = jnp.asarray(active, jnp.result_type(float))
     along = np.asarray(active if searched is None else searched)
+    coloring = uncolored(active.shape[1]) if blocks is None else Coloring.of(blocks)
     arguments = (log_density, _Group(data, keys, moving), settings)
     # Traced one after the other, compiled beside each other; the mode is searched while the loop's program is made.
-    mode_search = prepared(log_density, data, along)
-    ready = [*mode_search, *_prepared(*arguments)]
+    mode_search = prepared(log_density, data, along, coloring)
+    ready = [*mode_search, *_prepared(*arguments, coloring)]
     wait(mode_search)
     search_began = time.perf_counter()
-    found = laplace(log_density, data, along)
+    found = laplace(log_density, data, along, coloring)
     search_took = time.perf_counter() - search_began
     wait(ready)
     # The search counts as sampling, as it does elsewhere.
@@ -326,12 +334,12 @@ def _refined(whitening: AbstractWhitening, state: nuts.State, phase: Phase) -> t
     return new, jnp.asarray(u, dtype), initial_step_size(values, boldness=2.0)
 
 
-def _prepared(log_density: LogDensity, group: _Group, settings: SamplerSettings) -> "list[Future[Any]]":
+def _prepared(log_density: LogDensity, group: _Group, settings: SamplerSettings, coloring: Coloring) -> "list[Future[Any]]":
     """The programs that take longest to compile, asked for by shapes alone."""
     programs, dtype = _programs(log_density), group.active.dtype
     size = {"capacity": _capacity(settings), "levels": settings.max_tree_depth}
     lanes = (len(group.active), settings.num_chains)
-    whitening = jax.eval_shape(identity_whitening, group.active)
+    whitening = jax.eval_shape(lambda center: identity_whitening(center, coloring), group.active)
     u = jax.ShapeDtypeStruct((*lanes, group.active.shape[1]), dtype)
     step = jax.eval_shape(lambda: initial_step_size(jnp.ones(lanes, dtype), 1.0))
     seeds = jax.eval_shape(lambda keys: lane_seeds(_lane_keys(keys, 0, settings.num_chains)), group.keys)

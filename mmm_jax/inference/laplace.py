@@ -1,7 +1,8 @@
 """Where a posterior peaks and how it curves there: the start of everything else.
 
 The mode is searched in float64, by a context that leaves no setting behind: in float32 the search runs out of digits. Up to
-some hundred parameters by Newton's method, whose Hessian is wanted anyway; above, by L-BFGS, with the Hessian's diagonal.
+some hundred parameters, or more where most of them do not matter to each other, by Newton's method, whose Hessian is wanted
+anyway; above, by L-BFGS, with the Hessian's diagonal.
 """
 
 from concurrent.futures import Future
@@ -15,7 +16,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from mmm_jax.inference.metric import DENSE_UP_TO, AbstractWhitening, DenseWhitening, identity_whitening
+from mmm_jax.inference.coloring import Coloring, uncolored
+from mmm_jax.inference.metric import AbstractWhitening, DenseWhitening, identity_whitening, is_dense
 from mmm_jax.inference.newton import POINTS, Peak, newton
 from mmm_jax.inference.programs import compiled, requested, speed_options
 from mmm_jax.inference.samples import LogDensity
@@ -42,8 +44,8 @@ class Laplace(NamedTuple):
 
     Attributes:
         mode: shape (fit, flat).
-        factor: lower triangular, of the inverse of the clipped Hessian, shape (fit, flat, flat); above `DENSE_UP_TO`
-            parameters its diagonal alone, shape (fit, flat).
+        factor: lower triangular, of the inverse of the clipped Hessian, shape (fit, flat, flat); where that is too large
+            (see `metric.is_dense`), its diagonal alone, shape (fit, flat).
         arrived: whether the search ended where the gradient vanishes and all numbers are finite, shape (fit,).
         iterations: of the search, shape (fit,).
     """
@@ -54,17 +56,19 @@ class Laplace(NamedTuple):
     iterations: Int[np.ndarray, " fit"]
 
 
-def laplace(log_density: LogDensity, data: Any, active: np.ndarray) -> Laplace:
+def laplace(log_density: LogDensity, data: Any, active: np.ndarray, coloring: Coloring | None = None) -> Laplace:
     """Mode and curvature of every fit.
 
     Args:
         log_density: `log_density(flat, data)`.
         data: pytree of arrays with the fits as first axis.
         active: 1 for the coordinates that move, 0 for padding, shape (fit, flat).
+        coloring: which coordinates do not matter to each other; by default, all may.
     """
+    colored = coloring or uncolored(active.shape[1])
     with jax.enable_x64(True):
         wide, moving = _widened(data), jnp.asarray(active, jnp.float64)
-        if active.shape[1] > DENSE_UP_TO:
+        if not is_dense(colored):
             return Laplace(*map(np.asarray, compiled(_search(log_density), wide, moving)(wide, moving)))
         program = _requested(log_density, wide, moving).result()
 
@@ -72,14 +76,14 @@ def laplace(log_density: LogDensity, data: Any, active: np.ndarray) -> Laplace:
             values, slopes = program(jnp.asarray(points), jnp.asarray(wanted), wide, moving)
             return np.asarray(values), np.asarray(slopes)
 
-        peak = newton(evaluate, np.zeros(active.shape))
+        peak = newton(evaluate, np.zeros(active.shape), colored)
     return Laplace(peak.mode, _factors(peak.hessian, active), _arrived(peak), peak.iterations)
 
 
-def prepared(log_density: LogDensity, data: Any, active: np.ndarray) -> "list[Future[Any]]":
+def prepared(log_density: LogDensity, data: Any, active: np.ndarray, coloring: Coloring) -> "list[Future[Any]]":
     """The programs of `laplace`, asked for; the arguments are the same."""
     with jax.enable_x64(True):
-        if active.shape[1] > DENSE_UP_TO:
+        if not is_dense(coloring):
             return []
         return [_requested(log_density, jax.eval_shape(_widened, data), jnp.asarray(active, jnp.float64))]
 

@@ -14,8 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mmm_jax.inference.coloring import Coloring, uncolored
+
 DENSE_UP_TO = 500
-"""Length of the flat vector up to which the factor is a dense matrix."""
+"""Steps of the gradient that a Hessian takes, up to which the factor is a dense matrix: the flat vector's length, or less
+where some coordinates do not matter to each other."""
+
+DENSE_BY_BLOCKS_UP_TO = 2500
+"""Length of the flat vector up to which that holds, however few the steps: these matrices are factorised in seconds."""
 
 LOW_RANK = 24
 """Directions that a low-rank factor keeps besides the diagonal."""
@@ -179,10 +185,20 @@ def refined(
     return jax.tree.map(lambda *values: jnp.asarray(np.concatenate(values)), *parts)
 
 
-def identity_whitening(center: Float[Array, "fit flat"]) -> AbstractWhitening:
-    """No change of scale: where nothing is known of the posterior."""
+def is_dense(coloring: Coloring) -> bool:
+    """Whether a dense factor, and a Hessian to start it from, are worth their price."""
+    return coloring.count <= DENSE_UP_TO and len(coloring.color) <= DENSE_BY_BLOCKS_UP_TO
+
+
+def identity_whitening(center: Float[Array, "fit flat"], coloring: Coloring | None = None) -> AbstractWhitening:
+    """No change of scale: where nothing is known of the posterior.
+
+    Args:
+        center: of all fits.
+        coloring: which coordinates do not matter to each other; by default, all may.
+    """
     fits, size = center.shape
-    if size <= DENSE_UP_TO:
+    if is_dense(coloring or uncolored(size)):
         return DenseWhitening(center, jnp.broadcast_to(jnp.eye(size, dtype=center.dtype), (fits, size, size)))
     rank = 2 * (min(LOW_RANK, size) // 2)
     directions = jnp.broadcast_to(jnp.eye(size, rank, dtype=center.dtype), (fits, size, rank))

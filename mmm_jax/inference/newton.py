@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mmm_jax.inference.coloring import SHARED, Coloring
+
 POINTS = 16
 """Points per fit that are evaluated at once."""
 
@@ -52,21 +54,23 @@ class Peak(NamedTuple):
     iterations: Int[np.ndarray, " fit"]
 
 
-def newton(evaluate: Evaluate, start: Float[np.ndarray, "fit flat"]) -> Peak:
+def newton(evaluate: Evaluate, start: Float[np.ndarray, "fit flat"], coloring: Coloring | None = None) -> Peak:
     """The mode of every fit; where there is none, wherever the search got to.
 
     Args:
         evaluate: the posterior; what is not finite there is not gone to.
         start: where every fit's search begins.
+        coloring: which coordinates do not matter to each other; by default, all may.
 
     Reference:
         Nocedal and Wright (2006), Numerical Optimization, section 3.4.
     """
+    colored = coloring or Coloring.of(np.full(start.shape[1], SHARED))
     values, slopes = evaluate(np.repeat(start[:, None], POINTS, axis=1), np.ones(len(start), bool))
     peak = Peak(start, values[:, 0], slopes[:, 0], np.zeros((*start.shape, start.shape[1])), np.zeros(len(start), int))
     searching = np.isfinite(peak.log_density) & np.isfinite(peak.gradient).all(axis=1)
     for _ in range(_MAX_ITERATIONS):
-        hessian = _hessian(evaluate, peak, searching)
+        hessian = _hessian(evaluate, peak, searching, colored)
         peak = peak._replace(hessian=hessian)
         searching &= (np.abs(peak.gradient).max(axis=1) > _GOAL) & np.isfinite(hessian).all(axis=(1, 2))
         if not searching.any():
@@ -75,17 +79,16 @@ def newton(evaluate: Evaluate, start: Float[np.ndarray, "fit flat"]) -> Peak:
     return peak
 
 
-def _hessian(evaluate: Evaluate, peak: Peak, searching: Bool[np.ndarray, " fit"]) -> np.ndarray:
-    """Of minus the log density, symmetric, by differences of the gradient along every coordinate; the last one of others."""
-    size = peak.mode.shape[1]
-    rows = np.zeros((len(peak.mode), -(-size // POINTS) * POINTS, size))
-    for first in range(0, size, POINTS):
-        steps = _DIFFERENCE * np.eye(size)[first : first + POINTS]
+def _hessian(evaluate: Evaluate, peak: Peak, searching: Bool[np.ndarray, " fit"], coloring: Coloring) -> np.ndarray:
+    """Of minus the log density, symmetric, by differences of the gradient along every color; the last one of others."""
+    size, every = peak.mode.shape[1], _DIFFERENCE * coloring.steps
+    changes = np.zeros((len(peak.mode), -(-len(every) // POINTS) * POINTS, size))
+    for first in range(0, len(every), POINTS):
+        steps = every[first : first + POINTS]
         steps = np.concatenate([steps, np.zeros((POINTS - len(steps), size))])
         _, slopes = evaluate(peak.mode[:, None] + steps, searching)
-        rows[:, first : first + POINTS] = (peak.gradient[:, None] - slopes) / _DIFFERENCE
-    hessian = rows[:, :size]
-    return np.where(searching[:, None, None], 0.5 * (hessian + hessian.swapaxes(1, 2)), peak.hessian)
+        changes[:, first : first + POINTS] = (peak.gradient[:, None] - slopes) / _DIFFERENCE
+    return np.where(searching[:, None, None], coloring.hessian(changes[:, : len(every)]), peak.hessian)
 
 
 def _stepped(evaluate: Evaluate, peak: Peak, searching: Bool[np.ndarray, " fit"]) -> tuple[Peak, np.ndarray]:

@@ -11,7 +11,7 @@ import hashlib, warnings; warnings.simplefilter("ignore")
 import jax, jax.numpy as jnp, mmm_jax as mj
 from mmm_jax.fitting.density import flat_log_density, padded_target
 panel = mj.synthetic.make_market(weeks=60).panel
-target, active, _ = padded_target(mj.ModelSpec(yearly_seasonality=1), panel, mj.Scales.from_panel(panel))
+target, active, *_ = padded_target(mj.ModelSpec(yearly_seasonality=1), panel, mj.Scales.from_panel(panel))
 text = jax.jit(jax.value_and_grad(flat_log_density)).lower(jnp.asarray(active), target).as_text()
 print(hashlib.sha256(text.encode()).hexdigest())
 """

@@ -163,7 +163,7 @@ def test_padding_has_no_part_in_the_evidence():
     spec = mj.ModelSpec(yearly_seasonality=1, priors={"saturation_beta": dist.Gamma(3.0, 1.0)})
     scales = mj.Scales.from_panel(panel)
     with precision_scope("float64"):
-        target, active, _ = padded_target(spec, panel, scales)
+        target, active, *_ = padded_target(spec, panel, scales)
         plain = target_of(build_model(spec, panel, scales))
         assert 0 < active.sum() < len(active)
         density = jax.jit(flat_log_density)

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from mmm_jax.errors import SamplingError
-from mmm_jax.inference import laplace, metric, numpyro_nuts
+from mmm_jax.inference import metric, numpyro_nuts
 from mmm_jax.inference.convergence import convergence_table, energy_bfmi
 from mmm_jax.inference.lanes import sample, sample_many
 from mmm_jax.inference.programs import compilations
@@ -265,8 +265,7 @@ def test_long_vectors_take_low_rank_coordinates(monkeypatch):
             made.append(type(self))
             return super().learned(u, slope)
 
-    for module in (metric, laplace):
-        monkeypatch.setattr(module, "DENSE_UP_TO", 8)
+    monkeypatch.setattr(metric, "DENSE_UP_TO", 8)
     monkeypatch.setattr(metric, "LowRankWhitening", Recorded)
     covariance = 0.5 * (np.eye(12) + 0.8)
     draws = sample(long_gaussian, _data(covariance, -1.0), 12, jax.random.key(7), SETTINGS)

@@ -253,7 +253,7 @@ def test_padding_leaves_events_and_waves_where_they_are(float64):
     """As in `test_padding`: whatever the padded coordinates hold."""
     spec = mj.ModelSpec(adstock=ADSTOCK, monthly_seasonality=1, events=[mj.Holidays("US"), mj.Event("Sale", ["2022-03-01"])])
     scales = mj.Scales.from_panel(WEEKS)
-    model, (padded, active, _) = build_model(spec, WEEKS, scales), padded_target(spec, WEEKS, scales)
+    model, (padded, active, *_) = build_model(spec, WEEKS, scales), padded_target(spec, WEEKS, scales)
     np.testing.assert_allclose(padded.model.design[:, :60], model.design)
     np.testing.assert_array_equal(padded.model.design[:, 60:], 0.0)
     assert active.sum() == len(scalar_names(spec, WEEKS))

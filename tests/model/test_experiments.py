@@ -200,7 +200,7 @@ def test_padding_adds_a_constant(name, kind, panel, geos, float64):
     spec, rows = SPECS[name], panel if kind == "market" else geos
     experiments = mj.LiftTests(some(rows).tests, [*some(rows).costs] * 2)
     scales = scales_of(rows, scale="geo", standardize_controls=False)
-    padded, active, _ = padded_target(spec, rows, scales, experiments)
+    padded, active, *_ = padded_target(spec, rows, scales, experiments)
     assert (padded.model.experiments.measured.size, len(experiments)) == (8, 5)
     plain, real = target_of(built(spec, rows, experiments)), np.flatnonzero(active)
     points = 0.4 * np.random.default_rng(0).normal(size=(3, len(real)))

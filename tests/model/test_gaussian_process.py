@@ -95,7 +95,7 @@ def test_the_multiplier_of_later_rows_is_over_the_training_rows_mean(panel, floa
 def test_flat_vectors_have_the_models_density_and_padding_adds_a_constant(name, panel, float64):
     """However the weights are centred: the Jacobian by autodiff."""
     spec, scales = SPECS[name], mj.Scales.from_panel(panel)
-    target, (padded, active, searched) = target_of(build_model(spec, panel, scales)), padded_target(spec, panel, scales)
+    target, (padded, active, searched, _) = target_of(build_model(spec, panel, scales)), padded_target(spec, panel, scales)
     size, real = flat_size(target.charts), np.flatnonzero(active)
     assert active.sum() - searched.sum() == 2 * len(target.centering)
     assert all(float(own.share.min()) > 0 and float(own.share.max()) < 1 for own in target.centering.values())

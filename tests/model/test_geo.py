@@ -14,6 +14,7 @@ import mmm_jax as mj
 from mmm_jax.data.geo_scaling import GeoScales, scales_of
 from mmm_jax.errors import SpecError
 from mmm_jax.fitting.density import constrained, flat_log_density, padded_target, target_of
+from mmm_jax.inference.coloring import Coloring
 from mmm_jax.inference.transforms import flat_size
 from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.build import build_any_model, build_geo_model, build_model, scalar_names
@@ -181,7 +182,7 @@ def test_padding_adds_what_depends_on_nothing_else(name, panel, float64):
     spec = SPECS[name]
     five = geo_panel(("a", "b", "c", "d", "e", "f", "g", "h", "i"), weeks=61)
     scales = GeoScales.from_panel(five)
-    padded, active, searched = padded_target(spec, five, scales)
+    padded, active, searched, _ = padded_target(spec, five, scales)
     plain = target_of(build_geo_model(spec, five, scales))
     real = np.flatnonzero(active)
     assert set(np.flatnonzero(searched)) <= set(real)
@@ -193,6 +194,17 @@ def test_padding_adds_what_depends_on_nothing_else(name, panel, float64):
         flats[:, real] = points
         differences = np.asarray(both(jnp.asarray(flats), padded) - values)
         np.testing.assert_allclose(differences, differences[0], atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["everything partial", "all the same"])
+def test_geos_do_not_matter_to_each_other(name, panel, float64):
+    """What the engine is told of the flat vector: no second derivative by coordinates of two geos."""
+    prepared = padded_target(SPECS[name], panel, scales_of(panel, scale="geo", standardize_controls=False))
+    told = Coloring.of(prepared.blocks).told
+    flat = 0.3 * jax.random.normal(jax.random.key(8), prepared.active.shape) * prepared.active
+    hessian = jax.jit(jax.hessian(flat_log_density))(flat, prepared.target)
+    np.testing.assert_allclose(np.where(told | told.T, 0.0, hessian), 0.0, atol=1e-9)
+    assert name == "all the same" or not (told | told.T).all()
 
 
 def test_lanes_and_fits_round_nothing_away(panel, precision):

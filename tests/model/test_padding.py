@@ -48,7 +48,7 @@ def _density_and_slope(flats, target):
 def test_padded_density_is_the_unpadded_one_and_a_constant(name, panel, float64):
     spec, panel = SPECS[name], _panel_for(name, panel)
     scales = mj.Scales.from_panel(panel)
-    padded, active, _ = padded_target(spec, panel, scales)
+    padded, active, *_ = padded_target(spec, panel, scales)
     plain = target_of(build_model(spec, panel, scales))
     real = np.flatnonzero(active)
     points = 0.7 * np.random.default_rng(0).normal(size=(4, len(real)))
@@ -68,7 +68,7 @@ def test_padded_density_is_the_unpadded_one_and_a_constant(name, panel, float64)
 @pytest.mark.parametrize("name", ["log-normal, saturation first", *SHAPES])
 def test_gradients_stay_finite_in_single_precision_far_from_the_centre(name, panel):
     spec, panel = (SPECS | SHAPES)[name], _panel_for(name, panel)
-    padded, active, _ = padded_target(spec, panel, mj.Scales.from_panel(panel))
+    padded, active, *_ = padded_target(spec, panel, mj.Scales.from_panel(panel))
     flats = 2.0 * jax.random.normal(jax.random.key(1), (20, len(active))) * jnp.asarray(active, jnp.float32)
     values, slopes = _density_and_slope(flats, padded)
     assert np.isfinite(values).all()
@@ -121,6 +121,6 @@ def test_one_program_serves_all_panels_of_a_bucket(panel):
 
     for rows in (slice(0, 50), slice(5, 61), slice(0, 61)):
         part = panel.take(rows)
-        target, active, _ = padded_target(spec, part, mj.Scales.from_panel(part))
+        target, active, *_ = padded_target(spec, part, mj.Scales.from_panel(part))
         assert jnp.isfinite(density(jnp.zeros(len(active)), target))
     assert len(traces) == 1

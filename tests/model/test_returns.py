@@ -80,7 +80,7 @@ def test_the_density_is_that_of_the_effects_model_with_the_prior_on_the_return(p
 @pytest.mark.parametrize("name", ["roas", "marginal_roas"])
 def test_gradients_and_padding(panel, name, float64):
     spec, scales = spec_of(name), mj.Scales.from_panel(panel)
-    plain, (padded, active, _) = target_of(build_model(spec, panel, scales)), padded_target(spec, panel, scales)
+    plain, (padded, active, *_) = target_of(build_model(spec, panel, scales)), padded_target(spec, panel, scales)
     real, size = np.flatnonzero(active), flat_size(target_of(build_model(spec, panel, scales)).charts)
     points = 0.5 * np.random.default_rng(0).normal(size=(3, size))
     both = jax.jit(jax.vmap(jax.value_and_grad(flat_log_density), (0, None)))
