@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mmm_jax.model.components import Params
+from mmm_jax.model.media import saturated
 from mmm_jax.model.mmm import MMM
 
 
@@ -68,8 +69,7 @@ def saturation_curve(model: MMM, params: Params, spend: Float[Array, "channel gr
         params: one draw.
         spend: adstocked spend in currency per period.
     """
-    arguments = (argument[:, None] for argument in model.saturation.arguments(params))
-    effect = model.saturation.curve(spend / model.channel_scale[:, None], *arguments)
+    effect = saturated(model.parts, params, spend / model.channel_scale[:, None])
     return model.target_scale * effect if model.likelihood.additive else effect
 
 
@@ -81,4 +81,4 @@ def adstock_curve(model: MMM, params: Params) -> Float[Array, "channel lag"]:
 def _effects(model: MMM, params: Params, window: Array, factor: Array) -> Float[Array, "channel time_tail"]:
     """Media effects with the window's spend multiplied, over the model's rows and the `l_max - 1` periods after."""
     media = model.media * (1.0 + window * (factor - 1.0))
-    return model.media_effects(params, jnp.pad(media, ((0, 0), (0, model.adstock.l_max - 1))))
+    return model.media_effects(params, jnp.pad(media, ((0, 0), (0, model.l_max - 1))))

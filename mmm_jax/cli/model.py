@@ -10,6 +10,7 @@ from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError, SpecError
 from mmm_jax.model.build import parameter_sizes
 from mmm_jax.model.events import event_rows
+from mmm_jax.model.groups import channel_choices, choices_of
 from mmm_jax.model.priors import SpendShare, expanded, prior_from_dict
 from mmm_jax.model.seasonality import calendar_waves
 from mmm_jax.model.spec import ModelSpec
@@ -22,21 +23,39 @@ def read_spec(config: Config) -> ModelSpec:
         ConfigError: a choice that the package does not admit.
     """
     given = dict(config.values.get("model", {}))
-    priors = given.pop("priors", {})
+    priors, groups = given.pop("priors", {}), given.pop("groups", [])
     for key, value in given.items():
         with config.at("model", key, errors=SpecError):
             ModelSpec.from_dict({key: value})
-    spec = ModelSpec.from_dict(given)
-    known = {**spec.parameter_dims, **spec.pooling_priors()}
+    known = _parameters(ModelSpec.from_dict(given))
+    for place, group in enumerate(groups):
+        known |= _of_group(config, given, place, group)
     for name, prior in priors.items():
         _check_prior(config, name, prior, known)
-    return ModelSpec.from_dict({**given, "priors": priors})
+    if not groups:
+        return ModelSpec.from_dict({**given, "priors": priors})
+    with config.at("model", "groups", errors=SpecError):
+        return ModelSpec.from_dict({**given, "groups": groups, "priors": priors})
+
+
+def _of_group(config: Config, given: dict[str, Any], place: int, group: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of the channels of a group: those of a model that makes its choices for all."""
+    chosen = {key: value for key, value in group.items() if key != "channels"}
+    for key, value in chosen.items():
+        with config.at("model", "groups", place, key, errors=SpecError):
+            ModelSpec.from_dict({key: value})
+    return _parameters(ModelSpec.from_dict({**given, **chosen}))
+
+
+def _parameters(spec: ModelSpec) -> dict[str, Any]:
+    return {**spec.parameter_dims, **spec.pooling_priors()}
 
 
 def check_fits(config: Config, spec: ModelSpec, panel: Panel) -> None:
     """Raise a `ConfigError` if the model does not fit the training rows: window, calendar, priors' shapes, likelihood."""
-    with config.at("model", "adstock", "l_max", errors=PanelError):
-        check_rows_cover_window(len(panel), spec.adstock.l_max)
+    _check_windows(config, spec, panel)
+    with config.at("model", "groups", errors=SpecError):
+        channel_choices(spec, panel.channels)
     _check_calendar(config, spec, panel)
     sizes = parameter_sizes(spec, panel)
     for name, prior in spec.priors.items():
@@ -47,6 +66,15 @@ def check_fits(config: Config, spec: ModelSpec, panel: Panel) -> None:
         scale = Scales.from_panel(panel).target
         with config.at("model", "likelihood", errors=PanelError):
             spec.likelihood.check_target(panel.target, panel.dates, panel.target_name, scale)
+
+
+def _check_windows(config: Config, spec: ModelSpec, panel: Panel) -> None:
+    own, *others = (choice.adstock.l_max for choice in choices_of(spec))
+    with config.at("model", "adstock", "l_max", errors=PanelError):
+        check_rows_cover_window(len(panel), own)
+    for place, l_max in enumerate(others):
+        with config.at("model", "groups", place, "adstock", "l_max", errors=PanelError):
+            check_rows_cover_window(len(panel), l_max)
 
 
 def _check_calendar(config: Config, spec: ModelSpec, panel: Panel) -> None:

@@ -74,6 +74,7 @@ def _model() -> Schema:
         "adstock": _part(ADSTOCKS),
         "saturation": _part(SATURATIONS),
         "adstock_first": BOOLEAN,
+        "groups": items(_group()),
         "yearly_seasonality": count(0),
         "monthly_seasonality": count(0),
         "weekly_seasonality": count(0),
@@ -85,6 +86,16 @@ def _model() -> Schema:
         "standardize_controls": BOOLEAN,
     }
     return keys(properties)
+
+
+def _group() -> Schema:
+    properties = {
+        "channels": items(TEXT, 1),
+        "adstock": _part(ADSTOCKS),
+        "saturation": _part(SATURATIONS),
+        "adstock_first": BOOLEAN,
+    }
+    return keys(properties, required=["channels"])
 
 
 def _sampling() -> Schema:

@@ -377,7 +377,11 @@ def _numbers_kept(request: Request) -> int:
     settings, panel, spec = request.settings, request.panel, request.spec
     if isinstance(panel, MMMError):
         return 0
-    scalars = len(scalar_names(spec, panel)) + len(STATISTICS)
+    try:
+        scalars = len(scalar_names(spec, panel)) + len(STATISTICS)
+    except SpecError:
+        # The spec does not fit this panel: that fit's failure, which says why, and none of the others'.
+        return 0
     return settings.num_chains * settings.num_samples * scalars
 
 

@@ -86,7 +86,7 @@ class Fit(AbstractFit):
         rows = forward.aligned(panel, self.panel)
         before = None
         if carry_in:
-            before = forward.media_before(rows, self.panel, self.spec.adstock.l_max - 1, history)
+            before = forward.media_before(rows, self.panel, self.spec.l_max - 1, history)
         return build_model(self.spec, self.panel, self.scales, panel=rows, history=before)
 
     def predict(
@@ -232,7 +232,7 @@ class Fit(AbstractFit):
         """Weight of spend by its age in periods, (chain, draw, channel, lag)."""
         with precision_scope(self.precision):
             values = over_draws(response.adstock_curve, self.model(), self.flat_draws())
-        return self._labelled(values, ("channel", "lag")).assign_coords(lag=np.arange(self.spec.adstock.l_max))
+        return self._labelled(values, ("channel", "lag")).assign_coords(lag=np.arange(self.spec.l_max))
 
     def scores(self, *, held_out: bool = False, key: Key = 0, prob: float = 0.9) -> dict[str, float]:
         """Scores of the predictive distribution over the training rows that were fitted, or over those held out.

@@ -23,11 +23,13 @@ from mmm_jax.kernels.basis import fourier
 from mmm_jax.model.events import event_names, event_rows
 from mmm_jax.model.experiment_rows import experiment_rows
 from mmm_jax.model.geo import GeoMMM
+from mmm_jax.model.groups import channel_labels
+from mmm_jax.model.media import Parts, media_parts
 from mmm_jax.model.mmm import MMM
 from mmm_jax.model.organic import resolved_share
 from mmm_jax.model.padding import Sizes, padded_numbers, padded_priors
 from mmm_jax.model.pooling import Pooled, all_priors, parameter_dims, pooled_parameters
-from mmm_jax.model.priors import SpendShare, expanded
+from mmm_jax.model.priors import KindPriors, SpendShare, expanded
 from mmm_jax.model.returns import return_units
 from mmm_jax.model.seasonality import calendar_waves, mode_labels
 from mmm_jax.model.spec import ModelSpec
@@ -70,14 +72,20 @@ def build_model(
     if sizes is not None:
         numbers = padded_numbers(numbers, sizes)
         arguments = padded_priors(arguments, spec, training, sizes)
-    return _assembled(spec, families, numbers, arguments, 0 if history is None else history.shape[1])
+    parts = _parts(spec, training, sizes)
+    return _assembled(spec, parts, families, numbers, arguments, 0 if history is None else history.shape[1])
+
+
+def _parts(spec: ModelSpec, training: AnyPanel, sizes: Sizes | None) -> Parts:
+    count = len(training.channels)
+    return media_parts(spec, training.channels, 0 if sizes is None else sizes.channel - count)
 
 
 def market_numbers(
     spec: ModelSpec, training: Panel, scales: Scales, *, panel: Panel | None = None, history: np.ndarray | None = None
 ) -> dict[str, Any]:
     """What a market's model is assembled from, see `build_model`; NumPy's arrays."""
-    check_rows_cover_window(len(training), spec.adstock.l_max)
+    check_rows_cover_window(len(training), spec.l_max)
     scales.check_fits(training)
     rows = training if panel is None else panel
     if rows.target is not None:
@@ -125,13 +133,17 @@ def _scaled_target(rows: Panel, scales: Scales) -> np.ndarray | None:
 
 @eqx.filter_jit
 def _assembled(
-    spec: ModelSpec, families: Families, numbers: dict[str, Any], priors: dict[str, dict[str, Any]], history: int
+    spec: ModelSpec,
+    parts: Parts,
+    families: Families,
+    numbers: dict[str, Any],
+    priors: dict[str, dict[str, Any]],
+    history: int,
 ) -> MMM:
     """The model's arrays, in one program: a dozen small ones would each take their time to compile."""
     position = numbers["position"]
     return MMM(
-        adstock=spec.adstock,
-        saturation=spec.saturation,
+        parts=parts,
         trend=spec.trend,
         multiplier=spec.media_multiplier,
         multiplier_basis=_waves(spec, position),
@@ -139,7 +151,7 @@ def _assembled(
         training_rows=numbers["training_rows"],
         likelihood=spec.likelihood,
         media=numbers["media"],
-        windows=lagged(numbers["media"], spec.adstock.l_max)[..., history:],
+        windows=lagged(numbers["media"], spec.l_max)[..., history:],
         design=jnp.concatenate(
             [
                 numbers["controls"],
@@ -159,7 +171,6 @@ def _assembled(
         return_rows=numbers["return_rows"],
         media_prior=spec.media_prior,
         history=history,
-        adstock_first=spec.adstock_first,
     )
 
 
@@ -189,7 +200,8 @@ def build_geo_model(spec: ModelSpec, training: GeoPanel, scales: GeoScales, *, s
         made += [{**made[0], "observed": np.zeros(sizes.time)}] * (sizes.geo - len(made))
         arguments = padded_priors(arguments, spec, training, sizes)
     stacked = {name: None if one is None else np.stack([numbers[name] for numbers in made]) for name, one in made[0].items()}
-    return _assembled_geos(spec, families, stacked, arguments, pooled_parameters(spec, training))
+    parts, pooling = _parts(spec, training, sizes), pooled_parameters(spec, training)
+    return _assembled_geos(spec, parts, families, stacked, arguments, pooling)
 
 
 def _numbers_of_geo(spec: ModelSpec, training: GeoPanel, scales: GeoScales, geo: str) -> dict[str, Any]:
@@ -204,13 +216,14 @@ def _numbers_of_geo(spec: ModelSpec, training: GeoPanel, scales: GeoScales, geo:
 @eqx.filter_jit
 def _assembled_geos(
     spec: ModelSpec,
+    parts: Parts,
     families: Families,
     numbers: dict[str, Any],
     priors: dict[str, dict[str, Any]],
     pooling: tuple[Pooled, ...],
 ) -> GeoMMM:
     return GeoMMM(
-        markets=jax.vmap(lambda one: _assembled(spec, {}, one, {}, 0))(numbers),
+        markets=jax.vmap(lambda one: _assembled(spec, parts, {}, one, {}, 0))(numbers),
         prior_arguments=jax.tree.map(jnp.asarray, priors),
         prior_families=tuple(sorted(families.items())),
         pooling=pooling,
@@ -242,7 +255,7 @@ def build_any_model(
     model = _without_experiments(spec, panel, scales, sizes)
     if not experiments:
         return model
-    rows = experiment_rows(experiments, panel, scales, spec.adstock.l_max, padded=sizes is not None)
+    rows = experiment_rows(experiments, panel, scales, spec.l_max, padded=sizes is not None)
     return replace(model, experiments=rows)
 
 
@@ -256,12 +269,20 @@ def _without_experiments(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, si
 
 def resolved_priors(spec: ModelSpec, training: AnyPanel) -> dict[str, tuple[type[dist.Distribution], dict[str, np.ndarray]]]:
     """Family and arguments of every parameter's prior, with the parameter's shape; rules such as `SpendShare` applied."""
-    sizes, dims, resolved = parameter_sizes(spec, training), parameter_dims(spec, training), {}
+    labels, dims, resolved = coordinates(spec, training), parameter_dims(spec, training), {}
     for name, prior in all_priors(spec, training).items():
-        found = resolved_share(prior, training) if isinstance(prior, SpendShare) else prior
-        shape = tuple(sizes[dim] for dim in dims[name])
+        shape = tuple(len(labels[dim]) for dim in dims[name])
+        found = _resolved(prior, labels[dims[name][-1]], training) if isinstance(prior, (SpendShare, KindPriors)) else prior
         resolved[name] = (type(found), expanded(name, found, shape))
     return resolved
+
+
+def _resolved(prior: SpendShare | KindPriors, channels: list[str], training: AnyPanel) -> dist.Distribution:
+    """The distribution of a parameter that these channels have."""
+    if isinstance(prior, KindPriors):
+        return prior.resolve(channels)
+    places = [training.channels.index(name) for name in channels]
+    return dist.HalfNormal(np.asarray(resolved_share(prior, training).scale)[places])
 
 
 def families_of(priors: Mapping[str, tuple[type[dist.Distribution], Any]]) -> Families:
@@ -282,7 +303,7 @@ def parameter_sizes(spec: ModelSpec, panel: AnyPanel) -> dict[str, int]:
 def coordinates(spec: ModelSpec, panel: AnyPanel) -> dict[str, list[str]]:
     """Labels of every dimension that a parameter may have."""
     found = {
-        "channel": list(panel.channels),
+        **channel_labels(spec, panel.channels),
         "control": list(panel.control_names),
         "fourier_mode": mode_labels(spec.yearly_seasonality),
         "monthly_mode": mode_labels(spec.monthly_seasonality),

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mmm_jax.model.components import AbstractSaturation
+from mmm_jax.model.media import MediaPart, Parts
 
 _LEAST_SHARE = 1e-6
 """Of the contribution that a known cost implies: with less, the cost counts as a million times as high, not as infinite."""
@@ -23,14 +24,15 @@ class Answer(NamedTuple):
 
     Attributes:
         weights: of the adstock, shape (geo, channel, lag).
-        arguments: the saturation's parameters in the order of its signature, shape (geo, channel) each.
+        arguments: of every part of the model, the saturation's parameters in the order of its signature, shape (geo, channel)
+            each; for channels of other parts, any that it admits.
         expected: what an effect of 1 is worth: the scale of the target, shape (geo,); with a log link the expected target,
             shape (geo, time).
         strength: how much stronger than usual media work on each date, shape (geo, time); `None` where they always do alike.
     """
 
     weights: Float[Array, "geo channel lag"]
-    arguments: tuple[Float[Array, "geo channel"], ...]
+    arguments: tuple[tuple[Float[Array, "geo channel"], ...], ...]
     expected: Float[Array, "geo *time"]
     strength: Float[Array, "geo time"] | None = None
 
@@ -69,11 +71,14 @@ class ExperimentRows(eqx.Module):
     spend: Float[Array, " row"]
     real: Float[Array, " row"]
 
-    def predicted(self, answer: Answer, saturation: AbstractSaturation, *, adstock_first: bool) -> Float[Array, " row"]:
-        """Change of the expected outcome, or cost per target, of every experiment, in the units of `measured`."""
-        weights, arguments = self._of_blocks(answer.weights), [self._of_blocks(one) for one in answer.arguments]
-        windows = jnp.stack([self.other, self.observed])
-        effects = _effects(saturation, windows, weights, arguments, adstock_first)
+    def predicted(self, answer: Answer, parts: Parts) -> Float[Array, " row"]:
+        """Change of the expected outcome, or cost per target, of every experiment, in the units of `measured`.
+
+        Args:
+            answer: of the model.
+            parts: its parts.
+        """
+        effects = self._effects(answer, parts)
         shift = effects[0] - effects[1]
         if answer.strength is not None:
             shift *= answer.strength[self.geo[:, None], self.time]
@@ -91,6 +96,20 @@ class ExperimentRows(eqx.Module):
         nu = jnp.where(is_normal, 1.0, self.nu)
         kernel = jnp.where(is_normal, -0.5 * z * z, -0.5 * (nu + 1.0) * jnp.log1p(z * z / nu))
         return jnp.sum(jnp.where(self.real > 0, kernel + self.log_scale, 0.0))
+
+    def _effects(self, answer: Answer, parts: Parts) -> Float[Array, "kind block step"]:
+        """Effects of the other and the observed spend on the linear predictor: of every part, the blocks of its channels."""
+        weights, windows = self._of_blocks(answer.weights), jnp.stack([self.other, self.observed])
+        found: Array | None = None
+        for part, arguments in zip(parts, answer.arguments, strict=True):
+            own = _effects(part.saturation, windows, weights, [self._of_blocks(one) for one in arguments], part.adstock_first)
+            found = own if found is None else jnp.where(self._is_of(part)[:, None], own, found)
+        if found is None:
+            raise ValueError("A model has at least one part.")
+        return found
+
+    def _is_of(self, part: MediaPart) -> Bool[Array, " block"]:
+        return (self.channel[:, None] == jnp.asarray(part.channels)).any(axis=1)
 
     def _of_blocks(self, values: Float[Array, "geo channel *rest"]) -> Float[Array, "block *rest"]:
         """Every block's own channel in its own geo.

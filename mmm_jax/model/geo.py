@@ -93,8 +93,7 @@ class GeoMMM(AbstractMMM):
         """What the model says of every experiment, see `ExperimentRows.predicted`; empty where there are none."""
         if self.experiments is None:
             return jnp.zeros(0)
-        answer, one = self.everywhere(MMM.answer, params), self.markets
-        return self.experiments.predicted(answer, one.saturation, adstock_first=one.adstock_first)
+        return self.experiments.predicted(self.everywhere(MMM.answer, params), self.markets.parts)
 
     def everywhere(self, function: Callable[..., Any], params: Params, *arguments: Any) -> Any:
         """`function(market, its parameters, *arguments)` of every market.

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from functools import reduce
 
 import equinox as eqx
 import jax
@@ -11,13 +11,12 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from mmm_jax.kernels.adstock import carry_over, lagged
-from mmm_jax.kernels.media import media_effects, media_total
-from mmm_jax.model.components import AbstractAdstock, AbstractSaturation, Params
+from mmm_jax.model.components import Params
 from mmm_jax.model.experiments import Answer, ExperimentRows
 from mmm_jax.model.gaussian_process import AbstractMultiplier
 from mmm_jax.model.likelihoods import AbstractLikelihood
-from mmm_jax.model.returns import with_effect
+from mmm_jax.model.media import Parts, effect_places, filled, joined, joined_weights
+from mmm_jax.model.returns import with_effects
 from mmm_jax.model.trends import AbstractTrend
 
 _WAVES = ("fourier", "monthly", "weekly")
@@ -95,6 +94,7 @@ class MMM(AbstractMMM):
     Built by `mmm_jax.model.build.build_model`. Every method takes one draw of the parameters; callers `vmap`.
 
     Attributes:
+        parts: how media work; one for all channels, or one for each group of channels.
         multiplier: of all media by date, with its basis over the model's rows, its basis over the training rows, and which
             of these its mean is taken over; `None` where media work the same at all times.
         media: scaled spend, shape (channel, history + time): `history` rows of carry-in, then the model's own rows.
@@ -115,8 +115,7 @@ class MMM(AbstractMMM):
         experiments: measurements that the density has a term of; `None` where there are none.
     """
 
-    adstock: AbstractAdstock
-    saturation: AbstractSaturation
+    parts: Parts
     trend: AbstractTrend | None
     multiplier: AbstractMultiplier | None
     multiplier_basis: Float[Array, "wave time"] | None
@@ -136,14 +135,18 @@ class MMM(AbstractMMM):
     return_rows: Float[Array, " time"] | None
     media_prior: str = eqx.field(static=True)
     history: int = eqx.field(static=True)
-    adstock_first: bool = eqx.field(static=True)
     experiments: ExperimentRows | None = None
 
+    @property
+    def l_max(self) -> int:
+        """Length of the longest adstock window."""
+        return self.windows.shape[-2]
+
     def completed(self, params: Params) -> Params:
-        """The parameters with those that follow from others: the effect, where the prior is stated on a return."""
+        """The parameters with those that follow from others: the effects, where the prior is stated on a return."""
         if self.return_units is None:
             return params
-        return with_effect(self, params, self.media_prior, f"saturation_{self.saturation.effect}")
+        return with_effects(self, params, self.media_prior, effect_places(self.parts))
 
     def mean(self, params: Params, media: Float[Array, "channel history_time"] | None = None) -> Float[Array, " time"]:
         """Linear predictor `mu` of the scaled target.
@@ -190,11 +193,10 @@ class MMM(AbstractMMM):
         self, params: Params, media: Float[Array, "channel history_time"] | None = None
     ) -> Float[Array, " time"]:
         """Summed effect of all channels, in units of the scaled target."""
-        if not self.adstock_first:
+        if not any(part.adstock_first for part in self.parts):
             return self.media_effects(params, media).sum(axis=0)
-        windows = self.windows if media is None else self.lay_out(media)
-        total: Any = media_total(self.saturation.partials, windows, self.weights(params), self.saturation.arguments(params))
-        return self._multiplied(total, params)
+        totals = [part.total(params, *self._spend(media), self.history) for part in self.parts]
+        return self._multiplied(reduce(jnp.add, totals), params)
 
     def media_effects(
         self, params: Params, media: Float[Array, "channel history_time"] | None = None
@@ -205,13 +207,12 @@ class MMM(AbstractMMM):
             params: one draw.
             media: other scaled spend; it may be longer than the model's, the effects then are as well.
         """
-        weights, arguments = self.weights(params), self.saturation.arguments(params)
-        if self.adstock_first:
-            windows = self.windows if media is None else self.lay_out(media)
-            return self._multiplied(media_effects(self.saturation.curve, windows, weights, arguments), params)
-        spend = self.media if media is None else media
-        saturated = self.saturation.curve(spend, *(argument[:, None] for argument in arguments))
-        return self._multiplied(carry_over(self.lay_out(saturated), weights), params)
+        effects = [part.effects(params, *self._spend(media), self.history) for part in self.parts]
+        return self._multiplied(joined(self.parts, effects), params)
+
+    def _spend(self, media: Array | None) -> tuple[Array, Array | None]:
+        """Spend, and how it is laid out by lag where that is known."""
+        return (self.media, self.windows) if media is None else (media, None)
 
     def _multiplied(self, effects: Float[Array, "*channel time"], params: Params) -> Float[Array, "*channel time"]:
         """Effects times the date's multiplier; after the model's rows, the last one holds."""
@@ -229,11 +230,7 @@ class MMM(AbstractMMM):
 
     def weights(self, params: Params) -> Float[Array, "channel lag"]:
         """Adstock weights of every channel."""
-        return jnp.broadcast_to(self.adstock.weights(params), (self.media.shape[0], self.adstock.l_max))
-
-    def lay_out(self, media: Float[Array, "channel history_time"]) -> Float[Array, "channel lag time"]:
-        """Spend with its history by lag, without the rows of the history."""
-        return lagged(media, self.adstock.l_max)[..., self.history :]
+        return joined_weights(self.parts, params, self.media.shape[0], self.l_max)
 
     def expectation(self, mu: Float[Array, "*shape"], params: Params) -> Float[Array, "*shape"]:
         """Expected target in its own units, given the linear predictor."""
@@ -252,14 +249,16 @@ class MMM(AbstractMMM):
         additive = self.likelihood.additive
         expected = jnp.asarray(self.target_scale) if additive else self.expectation(self.mean(params), params)
         strength = None if self.multiplier is None else self.media_multiplier(params)
-        return Answer(self.weights(params), self.saturation.arguments(params), expected, strength)
+        channels = self.media.shape[0]
+        arguments = (tuple(filled(part, one, channels) for one in part.arguments(params)) for part in self.parts)
+        return Answer(self.weights(params), tuple(arguments), expected, strength)
 
     def predicted_experiments(self, params: Params) -> Float[Array, " row"]:
         """What the model says of every experiment, see `ExperimentRows.predicted`; empty where there are none."""
         if self.experiments is None:
             return jnp.zeros(0)
         answer = jax.tree.map(lambda values: values[None], self.answer(params))
-        return self.experiments.predicted(answer, self.saturation, adstock_first=self.adstock_first)
+        return self.experiments.predicted(answer, self.parts)
 
     def numpyro_model(self) -> Callable[[], None]:
         """The same model as a NumPyro function, for NumPyro's own samplers, guides and predictives."""

@@ -1,7 +1,7 @@
 """Padding: panels of nearly the same size become models of the same shape, and share their compiled programs.
 
-A padded row has weight 0 in the likelihood, a padded channel has no spend, a padded control is 0 throughout, a padded geo
-has no row that counts; their parameters are held still by the sampler. The padded size depends on the panel's own size
+A padded row has weight 0 in the likelihood, a padded channel has no spend and is in no group, a padded control is 0
+throughout, a padded geo has no row that counts; their parameters are held still by the sampler. The padded size depends on the panel's own size
 only, so that a fit's numbers do not depend on which others it runs with.
 """
 
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
+from mmm_jax.model.groups import channel_labels, padded_dims
 from mmm_jax.model.pooling import parameter_dims
 from mmm_jax.model.spec import ModelSpec
 
@@ -63,8 +64,9 @@ def padded_priors(
     arguments: Mapping[str, Mapping[str, np.ndarray]], spec: ModelSpec, panel: AnyPanel, sizes: Sizes
 ) -> dict[str, dict[str, np.ndarray]]:
     """Arguments of the priors, padded to the parameters' padded shapes."""
-    real, dims = _lengths(panel), parameter_dims(spec, panel)
-    more = {dim: getattr(sizes, dim) - length for dim, length in real.items()}
+    dims = parameter_dims(spec, panel)
+    more = {dim: getattr(sizes, dim) - length for dim, length in _lengths(panel).items()}
+    more |= dict.fromkeys(padded_dims(spec, panel.channels), more["channel"])
     return {
         name: {argument: _pad_prior(values, dims[name], more) for argument, values in given.items()}
         for name, given in arguments.items()
@@ -89,7 +91,8 @@ def active_coordinates(spec: ModelSpec, shapes: Mapping[str, tuple[int, ...]], p
 
 def real_entries(spec: ModelSpec, name: str, panel: AnyPanel) -> tuple[slice, ...]:
     """Index of a parameter's entries that are not padding, along its own axes."""
-    lengths = _lengths(panel)
+    held = {dim: len(labels) for dim, labels in channel_labels(spec, panel.channels).items()}
+    lengths = {**_lengths(panel), **held}
     return tuple(slice(lengths.get(dim)) for dim in parameter_dims(spec, panel)[name])
 
 

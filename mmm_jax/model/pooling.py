@@ -15,7 +15,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array
 
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
-from mmm_jax.model.priors import Prior, SpendShare
+from mmm_jax.model.priors import DefaultPrior, KindPriors, SpendShare
 from mmm_jax.model.spec import ModelSpec
 
 Link = Literal["real", "positive", "bounded"]
@@ -63,14 +63,16 @@ def parameter_dims(spec: ModelSpec, panel: AnyPanel) -> dict[str, tuple[str, ...
     return found
 
 
-def all_priors(spec: ModelSpec, panel: AnyPanel) -> dict[str, Prior]:
+def all_priors(spec: ModelSpec, panel: AnyPanel) -> dict[str, DefaultPrior]:
     """The prior of every parameter of the panel's model."""
     found = {**spec.pooling_priors(), **spec.all_priors()}
     return {name: found[name] for name in parameter_dims(spec, panel) if name not in spec.derived}
 
 
-def link_of(prior: Prior) -> Link:
+def link_of(prior: DefaultPrior) -> Link:
     """Where a parameter with this prior lives."""
+    if isinstance(prior, KindPriors):
+        return link_of(prior.every[0])
     if isinstance(prior, _POSITIVE):
         return "positive"
     return "bounded" if isinstance(prior, _BOUNDED) else "real"

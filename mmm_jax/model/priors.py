@@ -1,7 +1,7 @@
 """Priors as data: NumPyro distributions that print, compare, serialise and broadcast."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -53,7 +53,36 @@ class SpendShare:
         return dist.HalfNormal(self.scale * total / total.sum())
 
 
+@dataclass(frozen=True)
+class KindPriors:
+    """Default priors that differ by kind of adstock or saturation: every channel has its own kind's.
+
+    A rule as well, since a panel says which channels there are.
+
+    Attributes:
+        other: of channels in no group; `None` if these do not have the parameter.
+        by_channel: of channels in groups that have it.
+    """
+
+    other: dist.Distribution | None
+    by_channel: Mapping[str, dist.Distribution]
+
+    @property
+    def every(self) -> list[dist.Distribution]:
+        """All of them."""
+        return [*([] if self.other is None else [self.other]), *self.by_channel.values()]
+
+    def resolve(self, channels: Sequence[str]) -> dist.Distribution:
+        """The distribution of the channels that have the parameter."""
+        each = [arguments(self.by_channel.get(name) or self.every[0]) for name in channels]
+        names = arguments(self.every[0])
+        return type(self.every[0])(**{name: np.array([float(one[name]) for one in each]) for name in names})
+
+
 Prior = dist.Distribution | SpendShare
+
+DefaultPrior = Prior | KindPriors
+"""Of a part, where the user gives none."""
 
 
 def gamma_from_moments(mean: float, sd: float) -> dist.Gamma:

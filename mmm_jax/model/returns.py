@@ -4,6 +4,7 @@ The saturation's effect parameter multiplies the curve. So what a channel brings
 with an effect of 1, and a return fixes the effect, given carry-over and shape.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from mmm_jax.data.panel import Panel
 from mmm_jax.data.scaling import Scales, counted_target
 from mmm_jax.errors import SpecError
 from mmm_jax.kernels.numerics import safe_divide
+from mmm_jax.kernels.places import Places, taken
 from mmm_jax.model.components import Params
 
 if TYPE_CHECKING:
@@ -44,25 +46,27 @@ def _mean_outcome(training: Panel, scales: Scales) -> float:
     return float(counted_target(training).mean()) if scales.target_mean is None else scales.target_mean
 
 
-def with_effect(model: "MMM", params: Params, name: str, effect: str) -> Params:
-    """The parameters with the effect that the return means; a channel without spend has none.
+def with_effects(model: "MMM", params: Params, name: str, effects: Mapping[str, Places | None]) -> Params:
+    """The parameters with the effects that the returns mean; a channel without spend has none.
 
     Args:
         model: over the training rows, with `return_units`.
         params: one draw, with the return under `name`.
         name: one of `RETURNS`.
-        effect: name of the saturation's effect parameter.
+        effects: names of the saturations' effect parameters, each with the places of its channels; `None` for all.
     """
     rows, units = model.return_rows, model.return_units
     if rows is None or units is None:
         raise ValueError("A model without the units of a return cannot tell the effect that it means.")
-    of_one = {**params, effect: jnp.ones_like(params[name])}
+    ones = jnp.ones_like(params[name])
+    of_one = {**params, **{effect: taken(ones, places) for effect, places in effects.items()}}
     brought = _marginal(model, of_one) if name == "marginal_roas" else model.media_effects(of_one) @ rows
-    return {**params, effect: safe_divide(params[name] * units, brought)}
+    meant = safe_divide(params[name] * units, brought)
+    return {**params, **{effect: taken(meant, places) for effect, places in effects.items()}}
 
 
 def _marginal(model: "MMM", params: Params) -> Float[Array, " channel"]:
     """What one per cent more of all spend brings, with its effect after the last row, per unit of that spend."""
-    media = jnp.pad(model.media, ((0, 0), (0, model.adstock.l_max - 1)))
+    media = jnp.pad(model.media, ((0, 0), (0, model.l_max - 1)))
     more, now = (model.media_effects(params, factor * media).sum(axis=1) for factor in (1.0 + _MORE, 1.0))
     return (more - now) / _MORE

@@ -14,8 +14,19 @@ from mmm_jax.errors import SpecError
 from mmm_jax.model import components as parts
 from mmm_jax.model.events import EVENTS, AbstractEvent, checked_events
 from mmm_jax.model.gaussian_process import MULTIPLIERS, AbstractMultiplier, GaussianProcessTrend
+from mmm_jax.model.groups import (
+    MediaGroup,
+    check_effects,
+    check_group_priors,
+    checked_groups,
+    choices_of,
+    group_to_dict,
+    groups_from_list,
+    media_dims,
+    media_priors,
+)
 from mmm_jax.model.likelihoods import LIKELIHOODS, AbstractLikelihood, Normal
-from mmm_jax.model.priors import Prior, check_prior, prior_from_dict, prior_to_dict
+from mmm_jax.model.priors import DefaultPrior, Prior, check_prior, prior_from_dict, prior_to_dict
 from mmm_jax.model.seasonality import check_waves
 from mmm_jax.model.spec_checks import check_media_prior
 from mmm_jax.model.trends import AbstractTrend, KnotTrend, LinearTrend, PiecewiseTrend
@@ -48,6 +59,7 @@ _LATER = {
     "events": (),
     "pooling": {},
     "scale": "geo",
+    "groups": (),
 }
 """Fields that are written only where they are used, so that what was saved before there were any keeps its hash."""
 
@@ -77,6 +89,7 @@ class ModelSpec:
             (all the same). By default the intercept and the saturation's effect are partially pooled, all else completely.
         scale: for a panel of geos, what spend and target are divided by: every geo's own largest values (`geo`), the
             largest per head times its heads (`population`), or the largest values of any geo (`panel`).
+        groups: `MediaGroup(...)`: channels whose adstock, saturation or order of the two are others than those above.
 
     Example:
         >>> spec = ModelSpec(adstock=parts.GeometricAdstock(l_max=6), priors={"intercept": dist.Normal(0.2, 0.05)})
@@ -99,6 +112,7 @@ class ModelSpec:
     standardize_controls: bool = False
     pooling: Mapping[str, str] = field(default_factory=dict)
     scale: str = "geo"
+    groups: Sequence[MediaGroup] = ()
 
     def __post_init__(self) -> None:
         for name, kind in _FIELD_TYPES.items():
@@ -109,6 +123,8 @@ class ModelSpec:
         for name in ("yearly_seasonality", "monthly_seasonality", "weekly_seasonality"):
             check_waves(name, getattr(self, name))
         object.__setattr__(self, "events", checked_events(self.events))
+        object.__setattr__(self, "groups", checked_groups(self.groups))
+        check_effects(self)
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
         check_media_prior(self)
         self._check_pooling()
@@ -121,6 +137,7 @@ class ModelSpec:
             )
         for name, prior in self.priors.items():
             check_prior(name, prior)
+        check_group_priors(self)
         object.__setattr__(self, "pooling", MappingProxyType(dict(self.pooling)))
 
     def _check_pooling(self) -> None:
@@ -140,8 +157,7 @@ class ModelSpec:
     def parameter_dims(self) -> dict[str, tuple[str, ...]]:
         """Dimension names of every parameter, in the order in which people read them."""
         dims: dict[str, tuple[str, ...]] = {"intercept": ()}
-        dims |= {f"adstock_{name}": ("channel",) for name in self.adstock.parameters}
-        dims |= {f"saturation_{name}": ("channel",) for name in self.saturation.parameters}
+        dims |= media_dims(self)
         if self.media_prior != "effect":
             dims[self.media_prior] = ("channel",)
         if self.media_multiplier is not None:
@@ -162,23 +178,27 @@ class ModelSpec:
     @property
     def derived(self) -> tuple[str, ...]:
         """Of the parameters, those that follow from others and have no prior of their own."""
-        return () if self.media_prior == "effect" else (self.effect,)
+        return () if self.media_prior == "effect" else self.effects
 
     @property
-    def effect(self) -> str:
-        """Name of the parameter that says how large a channel's effect is."""
-        return f"saturation_{self.saturation.effect}"
+    def effects(self) -> tuple[str, ...]:
+        """Names of the parameters that say how large a channel's effect is: one, unless saturations of groups differ."""
+        return tuple(dict.fromkeys(choice.effect for choice in choices_of(self)))
 
-    def all_priors(self) -> dict[str, Prior]:
+    @property
+    def l_max(self) -> int:
+        """Length of the adstock window in periods: the longest one, where groups have their own."""
+        return max(choice.adstock.l_max for choice in choices_of(self))
+
+    def all_priors(self) -> dict[str, DefaultPrior]:
         """The prior of every parameter: the defaults of the parts, overridden by `priors`."""
-        defaults: dict[str, Prior] = {
+        defaults: dict[str, DefaultPrior] = {
             "intercept": dist.Normal(0.0, 2.0),
             "gamma_control": dist.Normal(0.0, 2.0),
             **{f"gamma_{season}": dist.Laplace(0.0, 1.0) for season in ("fourier", "monthly", "weekly")},
             "gamma_event": dist.Normal(0.0, 1.0),
         }
-        defaults |= {f"adstock_{name}": prior for name, prior in self.adstock.default_priors().items()}
-        defaults |= {f"saturation_{name}": prior for name, prior in self.saturation.default_priors().items()}
+        defaults |= media_priors(self)
         for part in (self.trend, self.media_multiplier):
             defaults |= {} if part is None else part.default_priors()
         defaults |= self.likelihood.default_priors()
@@ -187,12 +207,12 @@ class ModelSpec:
     @property
     def pooling_by_parameter(self) -> dict[str, str]:
         """How every parameter differs over geos: the defaults, overridden by `pooling`."""
-        partial = {"intercept", self.effect if self.media_prior == "effect" else self.media_prior}
+        partial = {"intercept", *(self.effects if self.media_prior == "effect" else (self.media_prior,))}
         defaults = {name: "partial" if name in partial else "complete" for name in self.parameter_dims}
         # What follows from others differs from geo to geo as these, and as spend, do.
         return {**defaults, **self.pooling, **dict.fromkeys(self.derived, "none")}
 
-    def pooling_priors(self) -> dict[str, Prior]:
+    def pooling_priors(self) -> dict[str, DefaultPrior]:
         """Priors of what partial pooling adds to the parameters: the geos' spread `eta`, and their place in it `eps`."""
         found: dict[str, Prior] = {}
         for name, how in self.pooling_by_parameter.items():
@@ -209,6 +229,8 @@ class ModelSpec:
                 continue
             if item.name == "events":
                 values[item.name] = [event.to_dict() for event in value]
+            elif item.name == "groups":
+                values[item.name] = [group_to_dict(group, _part_to_dict) for group in value]
             elif item.name == "pooling":
                 values[item.name] = dict(sorted(value.items()))
             elif item.name == "priors":
@@ -236,6 +258,8 @@ class ModelSpec:
             given[name] = _part_from_dict(name, given[name])
         if "events" in given:
             given["events"] = _events_from_list(given["events"])
+        if "groups" in given:
+            given["groups"] = groups_from_list(given["groups"], _part_from_dict)
         if "priors" in given:
             given["priors"] = {name: prior_from_dict(name, prior) for name, prior in given["priors"].items()}
         return cls(**given)

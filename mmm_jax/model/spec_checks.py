@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mmm_jax.errors import SpecError
+from mmm_jax.model.groups import choices_of
 from mmm_jax.model.returns import RETURNS
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ def check_media_prior(spec: "ModelSpec") -> None:
             f"ModelSpec.media_prior is {chosen!r}, but ModelSpec.priors has none of that name. Give one, such as "
             f"priors={{{chosen!r}: lognormal_from_interval(0.5, 4.0)}}, for all channels or with one value for each."
         )
-    if not spec.saturation.proportional:
-        raise SpecError(
-            f"ModelSpec.media_prior={chosen!r} needs a saturation whose effect multiplies its curve; "
-            f"{type(spec.saturation).__name__}'s does not. Choose another saturation, or media_prior='effect'."
-        )
+    for choice in choices_of(spec):
+        if not choice.saturation.proportional:
+            raise SpecError(
+                f"ModelSpec.media_prior={chosen!r} needs a saturation whose effect multiplies its curve; "
+                f"{type(choice.saturation).__name__}'s does not. Choose another saturation, or media_prior='effect'."
+            )
     if not spec.likelihood.additive:
         raise SpecError(
             f"ModelSpec.media_prior={chosen!r} needs effects that add up, but {type(spec.likelihood).__name__} has a log "

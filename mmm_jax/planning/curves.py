@@ -93,7 +93,7 @@ def own_response(
 
 def _effects(model: MMM, params: Params, media: Float[Array, "channel time"]) -> Float[Array, "channel period"]:
     """Effects after the carry-in, over the horizon and, where they just add up, the periods after it."""
-    tail = model.adstock.l_max - 1 if model.likelihood.additive else 0
+    tail = model.l_max - 1 if model.likelihood.additive else 0
     return model.media_effects(params, jnp.pad(model.media.at[:, model.history :].add(media), ((0, 0), (0, tail))))
 
 

@@ -1,5 +1,6 @@
 """Response to one level per channel times a fixed profile over the dates: the fast path of plans without own dates."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import equinox as eqx
@@ -10,8 +11,9 @@ from jaxtyping import Array, Float
 
 from mmm_jax.kernels.adstock import lagged
 from mmm_jax.model.components import Params
+from mmm_jax.model.media import MediaPart, joined
 from mmm_jax.model.mmm import MMM
-from mmm_jax.planning.outcome import Curve, Expansion, Link, bends
+from mmm_jax.planning.outcome import Expansion, Link, bends
 
 
 class HorizonWindows(NamedTuple):
@@ -30,16 +32,13 @@ def horizon_windows(model: MMM, profile: np.ndarray, *, distinct: bool = True) -
         profile: scaled spend per unit of level, shape (channel, time).
         distinct: keep periods that look the same once, where their number is all that counts.
     """
-    tail = model.adstock.l_max - 1 if model.likelihood.additive else 0
+    tail = model.l_max - 1 if model.likelihood.additive else 0
     every = HorizonWindows(*_windows(model, profile, tail), np.ones(profile.shape[1] + tail))
     return _distinct(every) if distinct and model.likelihood.additive else every
 
 
-class LevelResponse(eqx.Module):
-    """Response of every draw to one level per channel.
-
-    Periods whose carry-in and profile look the same through the adstock window are computed once and counted: of a flat
-    plan over 26 weeks with a window of 6, 11 of 31 remain.
+class LevelPart(eqx.Module):
+    """Effects of the channels of one of the model's parts, by level.
 
     Attributes:
         carry: adstocked carry-in (scaled), shape (draw, channel, period), or by lag, (channel, period, lag), where
@@ -53,9 +52,57 @@ class LevelResponse(eqx.Module):
     plan: Array
     weights: Float[Array, "draw channel lag"]
     arguments: tuple[Float[Array, "draw channel"], ...]
+    part: MediaPart
+
+    @classmethod
+    def build(cls, part: MediaPart, draws: Params, windows: HorizonWindows) -> Self:
+        """Adstock the windows of the part's channels with every draw's weights."""
+        lags, channels = part.adstock.l_max, windows.plan.shape[0]
+        carry, plan = (part.own(jnp.asarray(one))[..., :lags] for one in (windows.carry, windows.plan))
+        weights = jax.vmap(lambda params: part.all_weights(params, channels))(draws)
+        if part.adstock_first:
+            carry, plan = (jnp.einsum("ctl,scl->sct", windows, weights) for windows in (carry, plan))
+        return cls(carry, plan, weights, jax.vmap(part.arguments)(draws), part)
+
+    def only(self, channels: Float[Array, " channel"]) -> Self:
+        """The same where only some of all channels are planned, given as ones among zeros."""
+        own = self.part.own(channels)
+        mask = own[:, None] if self.part.adstock_first else own[:, None, None]
+        return eqx.tree_at(lambda part: part.plan, self, self.plan * mask)
+
+    def effects(self, levels: Float[Array, " channel"]) -> Float[Array, "draw part_channel period"]:
+        """Effects at the levels of all channels."""
+        values = self.part.saturation.curve(*self._curve_arguments(levels))
+        return values if self.part.adstock_first else jnp.einsum("sctl,scl->sct", values, self.weights)
+
+    def derivatives(self, levels: Array) -> tuple[Array, Array, Array]:
+        """Effects and their first and second derivatives by the channel's own level, (draw, part_channel, period) each."""
+        spend, *arguments = self._curve_arguments(levels)
+        found = bends(lambda x: self.part.saturation.curve(x, *arguments), spend)
+        if self.part.adstock_first:
+            return found.value, found.slope * self.plan, found.bend * self.plan**2
+        parts = (found.value, found.slope * self.plan, found.bend * self.plan**2)
+        effects, slopes, second = (jnp.einsum("sctl,scl->sct", part, self.weights) for part in parts)
+        return effects, slopes, second
+
+    def _curve_arguments(self, levels: Array) -> tuple[Array, ...]:
+        levels = self.part.own(levels)
+        if self.part.adstock_first:
+            return self.carry + levels[:, None] * self.plan, *(argument[..., None] for argument in self.arguments)
+        spend = self.carry + levels[:, None, None] * self.plan
+        arguments = tuple(argument[..., None, None] for argument in self.arguments)
+        return jnp.broadcast_to(spend, (len(self.weights), *spend.shape)), *arguments
+
+
+class LevelResponse(eqx.Module):
+    """Response of every draw to one level per channel.
+
+    Periods whose carry-in and profile look the same through the adstock window are computed once and counted: of a flat
+    plan over 26 weeks with a window of 6, 11 of 31 remain.
+    """
+
+    parts: tuple[LevelPart, ...]
     link: Link
-    curve: Curve = eqx.field(static=True)
-    adstock_first: bool = eqx.field(static=True)
 
     @classmethod
     def build(cls, model: MMM, draws: Params, windows: HorizonWindows) -> Self:
@@ -66,26 +113,15 @@ class LevelResponse(eqx.Module):
             draws: arrays with the draws as first axis.
             windows: from `horizon_windows` of the same model.
         """
-        carry, plan, counts = map(jnp.asarray, windows)
-        weights = jax.vmap(model.weights)(draws)
-        if model.adstock_first:
-            carry, plan = (jnp.einsum("ctl,scl->sct", windows, weights) for windows in (carry, plan))
-        laid_out = cls(
-            carry=carry,
-            plan=plan,
-            weights=weights,
-            arguments=jax.vmap(model.saturation.arguments)(draws),
-            link=Link.build(model, draws, counts),
-            curve=model.saturation.curve,
-            adstock_first=model.adstock_first,
-        )
-        carried = laid_out.link.after(laid_out._effects(jnp.zeros(weights.shape[1])))
+        parts = tuple(LevelPart.build(part, draws, windows) for part in model.parts)
+        laid_out = cls(parts, Link.build(model, draws, jnp.asarray(windows.counts)))
+        carried = laid_out.link.after(laid_out._effects(jnp.zeros(model.media.shape[0])))
         return eqx.tree_at(lambda response: response.link, laid_out, carried)
 
     def only(self, channels: Float[Array, " channel"]) -> Self:
         """The response to the spend of some channels alone, given as ones among zeros."""
-        mask = channels[:, None] if self.adstock_first else channels[:, None, None]
-        return eqx.tree_at(lambda response: response.plan, self, self.plan * mask)
+        alone = tuple(part.only(channels) for part in self.parts)
+        return eqx.tree_at(lambda response: response.parts, self, alone)
 
     def __call__(self, levels: Float[Array, " channel"]) -> Float[Array, " draw"]:
         """Total response of every draw, in units of the target."""
@@ -93,7 +129,8 @@ class LevelResponse(eqx.Module):
 
     def expand(self, levels: Float[Array, " channel"]) -> Expansion:
         """Responses and their derivatives by the levels, (draw, channel)."""
-        effects, slopes, second = self._derivatives(levels)
+        each = zip(*(part.derivatives(levels) for part in self.parts), strict=True)
+        effects, slopes, second = (self._joined(values) for values in each)
         responses, by_effect, bend = self.link.derivatives(effects)
         return Expansion(responses, jnp.einsum("st,sct->sc", by_effect, slopes), (slopes, second, by_effect, bend))
 
@@ -107,25 +144,10 @@ class LevelResponse(eqx.Module):
         return found + jnp.einsum("st,sct,sdt->cd", weights[:, None] * bend, slopes, slopes, optimize="optimal")
 
     def _effects(self, levels: Array) -> Float[Array, "draw channel period"]:
-        values = self.curve(*self._curve_arguments(levels))
-        return values if self.adstock_first else jnp.einsum("sctl,scl->sct", values, self.weights)
+        return self._joined([part.effects(levels) for part in self.parts])
 
-    def _derivatives(self, levels: Array) -> tuple[Array, Array, Array]:
-        """Effects and their first and second derivatives by the channel's own level, (draw, channel, period) each."""
-        spend, *arguments = self._curve_arguments(levels)
-        found = bends(lambda x: self.curve(x, *arguments), spend)
-        if self.adstock_first:
-            return found.value, found.slope * self.plan, found.bend * self.plan**2
-        parts = (found.value, found.slope * self.plan, found.bend * self.plan**2)
-        effects, slopes, second = (jnp.einsum("sctl,scl->sct", part, self.weights) for part in parts)
-        return effects, slopes, second
-
-    def _curve_arguments(self, levels: Array) -> tuple[Array, ...]:
-        if self.adstock_first:
-            return self.carry + levels[:, None] * self.plan, *(argument[..., None] for argument in self.arguments)
-        spend = self.carry + levels[:, None, None] * self.plan
-        arguments = tuple(argument[..., None, None] for argument in self.arguments)
-        return jnp.broadcast_to(spend, (len(self.weights), *spend.shape)), *arguments
+    def _joined(self, values: Sequence[Array]) -> Float[Array, "draw channel period"]:
+        return joined([part.part for part in self.parts], values, axis=1)
 
 
 def _distinct(windows: HorizonWindows) -> HorizonWindows:
@@ -141,7 +163,7 @@ def _windows(model: MMM, profile: np.ndarray, tail: int) -> tuple[np.ndarray, np
     history, channels = model.history, profile.shape[0]
     carry = np.pad(np.asarray(model.media), ((0, 0), (0, tail)))
     plan = np.pad(profile, ((0, 0), (history, tail)))
-    windows = np.asarray(_lay_out(np.concatenate([carry, plan]), model.adstock.l_max))
+    windows = np.asarray(_lay_out(np.concatenate([carry, plan]), model.l_max))
     windows = windows.swapaxes(1, 2)[:, history:]
     return windows[:channels], windows[channels:]
 

@@ -20,7 +20,8 @@ from mmm_jax.fitting.geo_fit import GeoFit
 from mmm_jax.fitting.labels import labelled
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.kernels.numerics import precision_scope
-from mmm_jax.model.components import AbstractSaturation, Params
+from mmm_jax.model.components import Params
+from mmm_jax.model.media import Parts, media_parts
 from mmm_jax.model.mmm import MMM
 from mmm_jax.planning.decisions import National
 from mmm_jax.planning.horizon import Horizon, horizon_panel
@@ -108,7 +109,7 @@ class Markets:
         if not self.additive:
             return False
         models = self.models.values()
-        return all(bool(_concave(model.saturation, draws)) for model, draws in zip(models, self._every, strict=True))
+        return all(bool(_concave(model.parts, draws)) for model, draws in zip(models, self._every, strict=True))
 
     @property
     def num_draws(self) -> int:
@@ -179,8 +180,9 @@ def _taken(draws: list[Params], chosen: Array) -> list[Params]:
 
 
 @eqx.filter_jit
-def _concave(saturation: AbstractSaturation, draws: Params) -> Array:
-    return jnp.all(saturation.concave(*jax.vmap(saturation.arguments)(draws)))
+def _concave(parts: Parts, draws: Params) -> Array:
+    each = [part.saturation.concave(*jax.vmap(part.arguments)(draws)) for part in parts]
+    return jnp.stack([jnp.all(one) for one in each]).all()
 
 
 def of_geo(rows: Known | None, geo: str) -> Panel | None:
@@ -210,7 +212,8 @@ def _checked(fits: Fits) -> dict[str, Fit]:
 
 def _compared(fit: Fit, first: Fit) -> list[tuple[str, Any, Any]]:
     """What fits must share to be planned together."""
-    shape = [jax.tree.structure((one.spec.adstock, one.spec.saturation, one.spec.likelihood)) for one in (fit, first)]
+    parts = [media_parts(one.spec, one.panel.channels) for one in (fit, first)]
+    shape = [jax.tree.structure((own, one.spec.likelihood)) for own, one in zip(parts, (fit, first), strict=True)]
     draws = [f"{one.num_chains} x {one.draws['intercept'].shape[1]}" for one in (fit, first)]
     return [
         ("channels", list(fit.panel.channels), list(first.panel.channels)),

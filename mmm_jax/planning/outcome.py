@@ -16,8 +16,6 @@ from mmm_jax.model.components import Params
 from mmm_jax.model.likelihoods import AbstractLikelihood
 from mmm_jax.model.mmm import MMM
 
-Curve = Callable[..., Array]
-
 
 class Bends(NamedTuple):
     """A function's value, first and second derivative, elementwise."""

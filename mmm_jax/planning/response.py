@@ -44,4 +44,4 @@ def plan_response(
 
 
 def _with_tail(model: MMM, params: Params, media: Array) -> Float[Array, "channel time_tail"]:
-    return model.media_effects(params, jnp.pad(media, ((0, 0), (0, model.adstock.l_max - 1))))
+    return model.media_effects(params, jnp.pad(media, ((0, 0), (0, model.l_max - 1))))
