@@ -31,6 +31,8 @@ A small fit.yaml (`mmm-jax demo --out demo` writes a complete one):
   model:
     adstock: {kind: GeometricAdstock, l_max: 6}
     saturation: {kind: LogisticSaturation}
+    # groups:                        # channels that work in another way
+    #   - {channels: [TV], adstock: {kind: WeibullCDFAdstock, l_max: 12}}
     yearly_seasonality: 2
     priors:
       intercept: {dist: Normal, loc: 0.5, scale: 0.2}

@@ -24,8 +24,8 @@ class Answer(NamedTuple):
 
     Attributes:
         weights: of the adstock, shape (geo, channel, lag).
-        arguments: of every part of the model, the saturation's parameters in the order of its signature, shape (geo, channel)
-            each; for channels of other parts, any that it admits.
+        arguments: of every part of the model, the saturation's parameters in the order of its signature, each of shape
+            (geo, channel); for channels of other parts, any that it admits.
         expected: what an effect of 1 is worth: the scale of the target, shape (geo,); with a log link the expected target,
             shape (geo, time).
         strength: how much stronger than usual media work on each date, shape (geo, time); `None` where they always do alike.
@@ -102,7 +102,9 @@ class ExperimentRows(eqx.Module):
         weights, windows = self._of_blocks(answer.weights), jnp.stack([self.other, self.observed])
         found: Array | None = None
         for part, arguments in zip(parts, answer.arguments, strict=True):
-            own = _effects(part.saturation, windows, weights, [self._of_blocks(one) for one in arguments], part.adstock_first)
+            own = _effects(
+                part.saturation, windows, weights, [self._of_blocks(one) for one in arguments], part.adstock_first
+            )
             found = own if found is None else jnp.where(self._is_of(part)[:, None], own, found)
         if found is None:
             raise ValueError("A model has at least one part.")

@@ -17,6 +17,7 @@ from mmm_jax.model.components import AbstractAdstock, AbstractSaturation, Params
 from mmm_jax.model.groups import Choice, channel_choices, home_of
 from mmm_jax.model.spec import ModelSpec
 
+
 class MediaPart(eqx.Module):
     """Channels that share adstock, saturation and their order; made by `media_parts`.
 
@@ -58,7 +59,9 @@ class MediaPart(eqx.Module):
         """The curve's parameters of one draw, in the order of its signature."""
         return self.saturation.arguments(self._params(params))
 
-    def effects(self, params: Params, media: Array, windows: Array | None, history: int) -> Float[Array, "part_channel time"]:
+    def effects(
+        self, params: Params, media: Array, windows: Array | None, history: int
+    ) -> Float[Array, "part_channel time"]:
         """Effect of each of the part's channels, see `MMM.media_effects`.
 
         Args:

@@ -1,8 +1,8 @@
 """Padding: panels of nearly the same size become models of the same shape, and share their compiled programs.
 
 A padded row has weight 0 in the likelihood, a padded channel has no spend and is in no group, a padded control is 0
-throughout, a padded geo has no row that counts; their parameters are held still by the sampler. The padded size depends on the panel's own size
-only, so that a fit's numbers do not depend on which others it runs with.
+throughout, a padded geo has no row that counts; their parameters are held still by the sampler. The padded size depends on
+the panel's own size only, so that a fit's numbers do not depend on which others it runs with.
 """
 
 from collections.abc import Mapping

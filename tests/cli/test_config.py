@@ -207,6 +207,59 @@ def test_model_that_the_package_refuses(write, old, new, line, keys, words):
     assert words in str(raised.value)
 
 
+GROUPS = """\
+  groups:
+    - channels: [TV]
+      adstock: {kind: WeibullCDFAdstock, l_max: 6}
+    - channels: [Radio]
+      saturation: {kind: MichaelisMentenSaturation}
+      adstock_first: false
+  priors:
+    saturation_lam: {dist: HalfNormal, scale: 1.0}
+"""
+GROUPED = GOOD.replace("  priors:\n", GROUPS)
+
+
+def test_groups_of_channels(write, frame):
+    config = read_config(write(GROUPED), fit_schema())
+    read_all(config, frame)
+    assert read_spec(config).groups == (
+        mj.MediaGroup(("TV",), adstock=mj.WeibullCDFAdstock(l_max=6)),
+        mj.MediaGroup(("Radio",), saturation=mj.MichaelisMentenSaturation(), adstock_first=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "keys", "words"),
+    [
+        ("[TV]", "[Television]", 18, "model.groups", "groups[0].channels names 'Television'"),
+        ("[Radio]", "[TV]", 18, "model.groups", "groups[1].channels names 'TV' as groups[0] does"),
+        ("l_max: 6", "l_max: 12", 20, "model.groups[0].adstock.l_max", "only 9 rows"),
+        ("l_max: 6", "l_max: 0", 20, "model.groups[0].adstock", "l_max must be at least 1"),
+        ("saturation_lam:", "saturation_lamb:", 25, "model.priors.saturation_lamb", "did you mean 'saturation_lam'?"),
+        (
+            "    saturation_lam: {dist: HalfNormal, scale: 1.0}\n",
+            "",
+            18,
+            "model.groups",
+            "share the parameter 'saturation_lam'",
+        ),
+        (
+            "      adstock: {kind: Weibull",
+            "      adstok: {kind: Weibull",
+            20,
+            "model.groups[0].adstok",
+            "did you mean 'adstock'?",
+        ),
+    ],
+)
+def test_groups_that_do_not_fit(write, frame, old, new, line, keys, words):
+    assert old in GROUPED
+    with pytest.raises(mj.ConfigError, match=re.escape(f"config.yaml, line {line}, {keys}: ")) as raised:
+        read_all(read_config(write(GROUPED.replace(old, new, 1)), fit_schema()), frame)
+    assert words in str(raised.value)
+
+
 def read_all(config: Config, frame: pd.DataFrame) -> None:
     """What `fit` does before it samples."""
     panel = read_panel(Path("table.csv"), frame, read_roles(config, frame))

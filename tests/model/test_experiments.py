@@ -30,6 +30,10 @@ SPECS = {
     "log-normal, saturation first, own noise": mj.ModelSpec(
         adstock=ADSTOCK, adstock_first=False, likelihood=mj.LogNormal(), pooling={"y_sigma": "none"}
     ),
+    "groups": mj.ModelSpec(
+        adstock=mj.DelayedAdstock(l_max=6),
+        groups=(mj.MediaGroup(("Insert",), adstock=ADSTOCK, saturation=mj.HillSaturation(), adstock_first=False),),
+    ),
 }
 every_spec = pytest.mark.parametrize("name", SPECS)
 

@@ -48,6 +48,11 @@ SPECS = {
         likelihood=mj.LogNormal(),
         pooling={"adstock_alpha": "none"},
     ),
+    "groups": mj.ModelSpec(
+        adstock=mj.GeometricAdstock(l_max=4),
+        groups=(mj.MediaGroup(("TV", "Insert"), adstock=mj.DelayedAdstock(l_max=6), saturation=mj.HillSaturation()),),
+        pooling={"adstock_theta": "none", "saturation_kappa": "partial"},
+    ),
 }
 every_spec = pytest.mark.parametrize("name", SPECS)
 

@@ -24,7 +24,6 @@ LATE = mj.MediaGroup(("Radio",), adstock=mj.DelayedAdstock(l_max=3), adstock_fir
 MIXED = mj.ModelSpec(adstock=ADSTOCK, groups=(SLOW, LATE))
 
 density_of = eqx.filter_jit(lambda model, params: model.log_density(params))
-slope_of = eqx.filter_jit(jax.grad(lambda params, model: model.log_density(params)))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_a_grouped_model_is_the_sum_of_its_groups_models(panel):
     model = built(MIXED, panel)
     params = model.sample_prior(jax.random.key(1))
     effects, names = np.asarray(model.media_effects(params)), scalar_names(MIXED, panel)
-    curves, weights = saturation_curve(model, params, panel.spend), model.weights(params)
+    curves, weights = (np.asarray(x) for x in (saturation_curve(model, params, panel.spend), model.weights(params)))
     flat = dict(zip(names, np.concatenate([np.ravel(params[name]) for name in MIXED.parameter_dims]), strict=True))
     total = np.zeros(len(panel))
     rest = [name for name in panel.channels if name not in (*SLOW.channels, *LATE.channels)]
@@ -101,13 +100,6 @@ def test_carry_in_reaches_back_over_the_longest_window(panel):
     np.testing.assert_allclose(found, through[:, 41:], rtol=1e-12)
 
 
-def test_gradients_are_finite_in_single_precision(panel):
-    model = built(MIXED, panel)
-    for seed in range(3):
-        slopes = slope_of(model.sample_prior(jax.random.key(seed)), model)
-        assert all(np.isfinite(values).all() for values in jax.tree.leaves(slopes))
-
-
 def test_parameters_have_the_channels_that_have_them(panel):
     dims = MIXED.parameter_dims
     assert dims["saturation_beta"] == ("channel",)
@@ -124,7 +116,9 @@ def test_parameters_have_the_channels_that_have_them(panel):
 def test_every_channel_has_the_default_prior_of_its_kind(panel):
     """Of the two Weibull adstocks' `lam`, and of effects of one family; a prior that is given holds for all."""
     peaked = mj.MediaGroup(("Radio",), adstock=mj.WeibullPDFAdstock(l_max=4))
-    spec = mj.ModelSpec(adstock=mj.WeibullCDFAdstock(l_max=4), groups=(peaked, mj.MediaGroup(("TV",), saturation=mj.HillSaturation())))
+    spec = mj.ModelSpec(
+        adstock=mj.WeibullCDFAdstock(l_max=4), groups=(peaked, mj.MediaGroup(("TV",), saturation=mj.HillSaturation()))
+    )
     family, found = resolved_priors(spec, panel)["adstock_lam"]
     kinds = [peaked.adstock if name == "Radio" else spec.adstock for name in panel.channels]
     assert family is dist.Gamma
@@ -137,7 +131,11 @@ def test_every_channel_has_the_default_prior_of_its_kind(panel):
 
 def test_spend_shares_are_those_of_the_channels_that_have_the_parameter(panel):
     group = mj.MediaGroup(("TV", "Insert"), saturation=mj.MichaelisMentenSaturation())
-    priors = {"saturation_alpha": mj.SpendShare(), "saturation_beta": mj.SpendShare(), "saturation_lam": dist.HalfNormal(1.0)}
+    priors = {
+        "saturation_alpha": mj.SpendShare(),
+        "saturation_beta": mj.SpendShare(),
+        "saturation_lam": dist.HalfNormal(1.0),
+    }
     spec = mj.ModelSpec(adstock=ADSTOCK, groups=(group,), priors=priors)
     total = panel.spend.sum(axis=1) / panel.spend.sum()
     found = resolved_priors(spec, panel)["saturation_alpha"][1]["scale"]
@@ -196,29 +194,42 @@ HILL = mj.HillSaturation()
     [
         (lambda: mj.MediaGroup("TV", saturation=HILL), r"MediaGroup.channels must be a list of names.*'TV'"),
         (lambda: mj.MediaGroup((), saturation=HILL), "MediaGroup.channels is empty"),
-        (lambda: mj.MediaGroup(("TV",)), r"MediaGroup\(\('TV',\)\) changes nothing: give adstock, saturation or adstock_first"),
+        (
+            lambda: mj.MediaGroup(("TV",)),
+            r"MediaGroup\(\('TV',\)\) changes nothing: give adstock, saturation or adstock_first",
+        ),
         (lambda: mj.MediaGroup(("TV",), adstock="weibull"), "MediaGroup.adstock must be an adstock.*'weibull'"),
         (lambda: mj.MediaGroup(("TV",), adstock_first=1), "MediaGroup.adstock_first must be true or false.*1"),
         (lambda: mj.ModelSpec(groups=SLOW), "ModelSpec.groups must be a list"),
         (lambda: mj.ModelSpec(groups=({"channels": ["TV"]},)), r"ModelSpec.groups\[0\] must be a MediaGroup"),
-        (lambda: mj.ModelSpec(groups=(LATE, SLOW, replace(LATE, adstock=ADSTOCK))), r"groups\[2\].channels names 'Radio' as groups\[0\]"),
+        (
+            lambda: mj.ModelSpec(groups=(LATE, SLOW, replace(LATE, adstock=ADSTOCK))),
+            r"groups\[2\].channels names 'Radio' as groups\[0\]",
+        ),
         (lambda: mj.ModelSpec(groups=(replace(LATE, channels=("TV", "TV")),)), r"groups\[0\].channels names 'TV' twice"),
         (
             lambda: mj.ModelSpec(groups=(mj.MediaGroup(("TV",), saturation=mj.MichaelisMentenSaturation()),)),
             "share the parameter 'saturation_lam'.*Gamma and HalfNormal.*priors={'saturation_lam'",
         ),
         (
-            lambda: mj.ModelSpec(saturation=mj.RootSaturation(), groups=(replace(SLOW, saturation=mj.MichaelisMentenSaturation()),)),
+            lambda: mj.ModelSpec(
+                saturation=mj.RootSaturation(), groups=(replace(SLOW, saturation=mj.MichaelisMentenSaturation()),)
+            ),
             "MichaelisMentenSaturation and RootSaturation side by side: 'saturation_alpha'",
         ),
         (
             lambda: mj.ModelSpec(
-                media_prior="roas", priors={"roas": dist.HalfNormal(1.0)}, groups=(replace(SLOW, saturation=mj.TanhSaturation()),)
+                media_prior="roas",
+                priors={"roas": dist.HalfNormal(1.0)},
+                groups=(replace(SLOW, saturation=mj.TanhSaturation()),),
             ),
             "needs a saturation whose effect multiplies its curve; TanhSaturation's does not",
         ),
         (lambda: mj.ModelSpec(groups=(SLOW,), priors={"adstock_theta": dist.HalfNormal(1.0)}), "names 'adstock_theta'"),
-        (lambda: mj.ModelSpec.from_dict({"groups": [{"channels": ["TV"], "window": 3}]}), r"groups\[0\] has no field 'window'"),
+        (
+            lambda: mj.ModelSpec.from_dict({"groups": [{"channels": ["TV"], "window": 3}]}),
+            r"groups\[0\] has no field 'window'",
+        ),
         (lambda: mj.ModelSpec.from_dict({"groups": [{"channels": ["TV"]}]}), r"groups\[0\]: MediaGroup.*changes nothing"),
         (
             lambda: mj.ModelSpec.from_dict({"groups": [{"channels": ["TV"], "adstock": {"kind": "Weibull"}}]}),

@@ -21,6 +21,13 @@ SPECS = {
         adstock=ADSTOCK, adstock_first=False, saturation=mj.RootSaturation(), likelihood=mj.LogNormal()
     ),
     "counts": mj.ModelSpec(adstock=ADSTOCK, likelihood=mj.NegativeBinomial()),
+    "groups": mj.ModelSpec(
+        adstock=ADSTOCK,
+        groups=(
+            mj.MediaGroup(("TV", "Insert"), adstock=mj.DelayedAdstock(l_max=6), saturation=mj.HillSaturation()),
+            mj.MediaGroup(("Radio",), adstock_first=False),
+        ),
+    ),
 }
 SHAPES = {
     "hill": mj.ModelSpec(adstock=mj.WeibullPDFAdstock(l_max=4), saturation=mj.HillSaturation()),
@@ -81,6 +88,9 @@ def test_active_coordinates_are_as_many_as_the_unpadded_model_has(name, panel):
     sizes = parameter_sizes(spec, panel)
     shapes = {parameter: tuple(sizes[dim] for dim in dims) for parameter, dims in spec.parameter_dims.items()}
     more = {"channel": bucket_of(panel).channel, "control": bucket_of(panel).control}
+    # Padded channels are in no group, and have the parameters of those in none.
+    held = ("adstock_alpha", "saturation_lam")
+    more |= {f"{held}_channel": sizes[f"{held}_channel"] + 1 for held in held if f"{held}_channel" in sizes}
     padded = {parameter: tuple(more.get(dim, sizes[dim]) for dim in dims) for parameter, dims in spec.parameter_dims.items()}
     active = active_coordinates(spec, padded, panel)
     assert active.sum() == sum(int(np.prod(shape)) for shape in shapes.values())

@@ -27,6 +27,8 @@ _LOG_LINK = {
     "y_sigma": dist.HalfNormal(0.2),
 }
 _GEOMETRIC = mj.GeometricAdstock(l_max=4)
+_LATE = mj.MediaGroup(("Insert",), adstock=mj.DelayedAdstock(l_max=6), adstock_first=False)
+_STEADY = mj.MediaGroup(("Online Display",), adstock=mj.NoAdstock(), saturation=mj.NoSaturation())
 
 SPECS = {
     "logistic": mj.ModelSpec(adstock=_GEOMETRIC, likelihood=mj.TruncatedNormal()),
@@ -39,8 +41,10 @@ SPECS = {
     "log link, saturation first": mj.ModelSpec(
         adstock=_GEOMETRIC, adstock_first=False, likelihood=mj.LogNormal(), priors=_LOG_LINK
     ),
+    "groups": mj.ModelSpec(adstock=_GEOMETRIC, groups=(_LATE, _STEADY)),
+    "log link, groups": mj.ModelSpec(adstock=_GEOMETRIC, groups=(_LATE,), likelihood=mj.LogNormal(), priors=_LOG_LINK),
 }
-"""Every way in which spend becomes a response: link, curve, order, with and without carry-over."""
+"""Every way in which spend becomes a response: link, curve, order, with and without carry-over, and several at once."""
 
 DIAGNOSTICS = Diagnostics(
     max_rhat=1.0,

@@ -105,7 +105,7 @@ def test_equal_periods_counted_are_all_periods_summed():
     for distinct in (True, False):
         windows = horizon_windows(model, flat, distinct=distinct)
         found.append(eqx.filter_jit(LevelResponse.build)(model, draws, windows))
-    assert found[0].plan.shape[2] < found[1].plan.shape[2]
+    assert found[0].parts[0].plan.shape[2] < found[1].parts[0].plan.shape[2]
     few, all_ = (derived(response, levels, weights) for response in found)
     for one, other in zip(few.by_hand, all_.by_hand, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-9)

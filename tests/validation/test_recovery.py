@@ -75,6 +75,11 @@ SPECS = {
         replace(NORMAL, events=(mj.Event("sale", ["2014-11-28", "2015-07-04"], window=(2, 2), shape="bump"),)),
         gamma_event=dist.Normal(0.0, 0.3),
     ),
+    "groups": mj.ModelSpec(
+        adstock=SPEC.adstock,
+        groups=(mj.MediaGroup(("Insert",), adstock=mj.DelayedAdstock(l_max=6), saturation=mj.HillSaturation()),),
+        priors=SPEC.priors,
+    ),
     "roas": mj.ModelSpec(
         adstock=SPEC.adstock,
         media_prior="roas",
