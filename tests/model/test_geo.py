@@ -48,6 +48,8 @@ SPECS = {
         likelihood=mj.LogNormal(),
         pooling={"adstock_alpha": "none"},
     ),
+}
+GROUPS = {
     "groups": mj.ModelSpec(
         adstock=mj.GeometricAdstock(l_max=4),
         groups=(mj.MediaGroup(("TV", "Insert"), adstock=mj.DelayedAdstock(l_max=6), saturation=mj.HillSaturation()),),
@@ -55,6 +57,7 @@ SPECS = {
     ),
 }
 every_spec = pytest.mark.parametrize("name", SPECS)
+groups_as_well = pytest.mark.parametrize("name", SPECS | GROUPS)
 
 
 def geo_panel(geos=GEOS, weeks=61, lacking: int = 0) -> mj.GeoPanel:
@@ -88,10 +91,10 @@ def built(spec, panel):
     return build_geo_model(spec, panel, GeoScales.from_panel(panel, scale=spec.scale))
 
 
-@every_spec
+@groups_as_well
 def test_every_geo_is_the_model_of_one_market(name, panel, float64):
     """The log likelihood of each geo is that of the national model at the geo's own parameters."""
-    spec = SPECS[name]
+    spec = (SPECS | GROUPS)[name]
     model = built(spec, panel)
     params = model.sample_prior(jax.random.key(2))
     found, mean, own = likelihood_of(model, params), mean_of(model, params), model.by_geo(params)

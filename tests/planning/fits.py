@@ -42,9 +42,13 @@ SPECS = {
         adstock=_GEOMETRIC, adstock_first=False, likelihood=mj.LogNormal(), priors=_LOG_LINK
     ),
     "groups": mj.ModelSpec(adstock=_GEOMETRIC, groups=(_LATE, _STEADY)),
-    "log link, groups": mj.ModelSpec(adstock=_GEOMETRIC, groups=(_LATE,), likelihood=mj.LogNormal(), priors=_LOG_LINK),
 }
 """Every way in which spend becomes a response: link, curve, order, with and without carry-over, and several at once."""
+
+COUPLED = {
+    "log link, groups": mj.ModelSpec(adstock=_GEOMETRIC, groups=(_LATE,), likelihood=mj.LogNormal(), priors=_LOG_LINK)
+}
+"""Both orders in one model whose channels multiply."""
 
 DIAGNOSTICS = Diagnostics(
     max_rhat=1.0,
@@ -78,8 +82,8 @@ def market(weeks: int, channels: int = 4, controls: int = 2) -> mj.Panel:
 
 @cache
 def prior_draws(name: str, seed: int) -> dict[str, np.ndarray]:
-    """Draws of all parameters of one of `SPECS` over the whole market, in 2 chains of 5."""
-    spec, panel = SPECS[name], market(WEEKS)
+    """Draws of all parameters of a spec over the whole market, in 2 chains of 5."""
+    spec, panel = (SPECS | COUPLED)[name], market(WEEKS)
     with precision_scope("float64"):
         model = build_model(spec, panel, mj.Scales.from_panel(panel))
         # Not jitted: JAX's samplers are compiled once each, and then serve all specs.
@@ -90,7 +94,7 @@ def prior_draws(name: str, seed: int) -> dict[str, np.ndarray]:
 @cache
 def fit_from_prior(name: str = "logistic", *, channels: int = 4, seed: int = 0) -> mj.Fit:
     """A fit of the first channels; equal arguments give the same object."""
-    spec, panel = SPECS[name], market(WEEKS, channels)
+    spec, panel = (SPECS | COUPLED)[name], market(WEEKS, channels)
     per_channel = [key for key, dims in spec.parameter_dims.items() if dims == ("channel",)]
     draws = prior_draws(name, seed)
     draws = draws | {key: draws[key][..., :channels] for key in per_channel}

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from planning.fits import HORIZON, SPECS, fit_from_prior, over_horizon
+from planning.fits import COUPLED, HORIZON, SPECS, fit_from_prior, over_horizon
 
 from mmm_jax.planning.cells import CellResponse
 from mmm_jax.planning.decided import DecidedResponse
@@ -57,7 +57,7 @@ def some_weights(seed=1):
 ONE_OF_TWO = jnp.asarray([1.0, 0.0, 1.0, 0.0])
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", SPECS | COUPLED)
 def test_cells(name):
     """Against the reference; for all channels, and for some alone, as the others' plan of nothing."""
     model, draws = over_horizon(fit_from_prior(name))

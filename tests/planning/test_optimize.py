@@ -83,7 +83,7 @@ def test_plans_meet_the_constraints_and_the_conditions_of_an_optimum(make_fit, n
     assert inside.min() - least <= tolerance
 
 
-@pytest.mark.parametrize("name", ["logistic", "linear", "s-shaped", "log link"])
+@pytest.mark.parametrize("name", ["logistic", "linear", "s-shaped", "log link", "groups"])
 def test_no_other_plan_brings_more(make_fit, name):
     fit, plan = make_fit(name), usual_plan(name)
     rng = np.random.default_rng(0)
