@@ -99,13 +99,12 @@ class ExperimentRows(eqx.Module):
 
     def _effects(self, answer: Answer, parts: Parts) -> Float[Array, "kind block step"]:
         """Effects of the other and the observed spend on the linear predictor: of every part, the blocks of its channels."""
-        weights, windows = self._of_blocks(answer.weights), jnp.stack([self.other, self.observed])
-        found: Array | None = None
-        for part, arguments in zip(parts, answer.arguments, strict=True):
-            own = _effects(
-                part.saturation, windows, weights, [self._of_blocks(one) for one in arguments], part.adstock_first
-            )
-            found = own if found is None else jnp.where(self._is_of(part)[:, None], own, found)
+        weights = self._of_blocks(answer.weights)
+        arguments = [[self._of_blocks(one) for one in of_part] for of_part in answer.arguments]
+        windows, found = jnp.stack([self.other, self.observed]), None
+        for part, own in zip(parts, arguments, strict=True):
+            effects = _effects(part.saturation, windows, weights, own, part.adstock_first)
+            found = effects if found is None else jnp.where(self._is_of(part)[:, None], effects, found)
         if found is None:
             raise ValueError("A model has at least one part.")
         return found
