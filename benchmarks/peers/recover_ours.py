@@ -17,8 +17,11 @@ import numpy as np  # noqa: E402
 import mmm_jax as mj  # noqa: E402
 
 _PACKAGES = ("mmm-jax", "jax", "jaxlib", "numpyro", "arviz", "numpy")
-_HOW = "Adstock Beta(1, 3) over 8 weeks, Hill curves whose heights are half-normal by spend share, waves of order 2; all \
-else by default."
+_HOW = "Adstock Beta(1, 3) over 8 weeks, Hill curves whose heights are half-normal by spend share, waves of order 2; of \
+geos, controls, waves and noise partially pooled; all else by default."
+
+_OF_GEOS = ("gamma_control", "gamma_fourier", "y_sigma")
+"""What every geo has of its own with the peers, beside what the package pools partially by default."""
 
 
 def main() -> None:
@@ -61,14 +64,14 @@ def fit_table(path: Path, roles: dict[str, Any], options: Any) -> dict[str, Any]
 
 
 def fit_market(frame: Any, roles: dict[str, Any], options: Any, **geo: Any) -> Any:
-    """One market, or with `geo=` many of them in one model with the package's default pooling."""
+    """One market, or with `geo=` many of them in one model."""
     panel = mj.Panel.from_frame(
         frame, date=roles["date"], target=roles["target"], channels=roles["channels"], controls=roles["controls"], **geo
     )
     settings: dict[str, Any] = {} if options.sampler == "own" else {"engine": options.sampler}
     return mj.fit(
         panel,
-        spec(roles),
+        spec(roles, _OF_GEOS if geo else ()),
         key=options.seed,
         num_chains=options.chains,
         num_warmup=options.warmup,
@@ -79,13 +82,19 @@ def fit_market(frame: Any, roles: dict[str, Any], options: Any, **geo: Any) -> A
     )
 
 
-def spec(roles: dict[str, Any]) -> mj.ModelSpec:
-    """The model: as the peers', heights have the scale of the share of spend times the number of channels."""
+def spec(roles: dict[str, Any], pooled: tuple[str, ...]) -> mj.ModelSpec:
+    """The model: as the peers', heights have the scale of the share of spend times the number of channels.
+
+    Args:
+        roles: which column is what.
+        pooled: parameters that differ over geos, beside those that do by default.
+    """
     return mj.ModelSpec(
         adstock=mj.GeometricAdstock(l_max=8),
         saturation=mj.HillSaturation(),
         yearly_seasonality=2,
         standardize_controls=True,
+        pooling=dict.fromkeys(pooled, "partial"),
         priors={"saturation_beta": mj.SpendShare(float(len(roles["channels"])))},
     )
 
