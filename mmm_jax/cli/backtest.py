@@ -5,14 +5,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from mmm_jax.cli import pictures
+from mmm_jax.cli import geo_report, pictures
 from mmm_jax.cli.batches import read_sampling
 from mmm_jax.cli.config import Config
 from mmm_jax.cli.results import described
 from mmm_jax.cli.screen import Screen, amount, percent, write_json
 from mmm_jax.cli.steps import Inputs, read_inputs
 from mmm_jax.cli.words import counted
-from mmm_jax.data.panel import Panel
+from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.errors import ConvergenceWarning
 from mmm_jax.validation.cross_validation import CrossValidation, cross_validate
 from mmm_jax.validation.folds import folds_of, rows_without_test
@@ -39,7 +39,7 @@ def run(screen: Screen, data: Path, config_path: Path, out: Path, *, plots: bool
     with screen.stage("fit"), warnings.catch_warnings():
         # Each fold's status is in the first table.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        cv = cross_validate(inputs.train, inputs.spec, **slices, **sampling)
+        cv = cross_validate(inputs.train, inputs.spec, experiments=inputs.experiments.learned, **slices, **sampling)
     with screen.stage("score", "Scoring ..."):
         result = _summarised(cv, inputs, slices)
     _save(cv, result, out, screen, plots=plots)
@@ -49,7 +49,7 @@ def run(screen: Screen, data: Path, config_path: Path, out: Path, *, plots: bool
     return result
 
 
-def _slices(config: Config, panel: Panel) -> dict[str, Any]:
+def _slices(config: Config, panel: AnyPanel) -> dict[str, Any]:
     """The folds that the configuration asks for, or the defaults."""
     given = {"initial": round(_INITIAL_SHARE * len(panel)), "horizon": _HORIZON, **config.values.get("validation", {})}
     return {"step": given["horizon"], "window": "expanding", **given}
@@ -68,7 +68,18 @@ def _summarised(cv: CrossValidation, inputs: Inputs, slices: dict[str, Any]) -> 
         "errors": cv.batch.errors,
         "horizon": cv.scores_by_horizon().to_dict("index"),
         "stability": cv.stability().to_dict("index"),
+        **_summarised_parts(cv),
     }
+
+
+def _summarised_parts(cv: CrossValidation) -> dict[str, Any]:
+    """By geo, and which fold knew which experiment, where there are any."""
+    found: dict[str, Any] = {}
+    if cv.geos:
+        found["geos"] = cv.scores_by_geo().to_dict("index")
+    if cv.experiments is not None:
+        found["experiments"] = cv.experiments_by_fold().to_dict("records")
+    return found
 
 
 def _save(cv: CrossValidation, result: dict[str, Any], out: Path, screen: Screen, *, plots: bool) -> None:
@@ -85,8 +96,12 @@ def _show(screen: Screen, cv: CrossValidation, inputs: Inputs) -> None:
     words = f"{counted(len(cv.folds), 'fold')} of {counted(len(cv.folds[0].test), 'row')} on {len(cv.panel)} rows"
     words += f"; the last {counted(left, 'row')} in no fold" if left else ""
     screen.say(words + (f"; {counted(held_out, 'later row')} held out, not touched" if held_out else "") + ".")
+    if inputs.experiments.held_out is not None:
+        screen.notice("held-out experiments are predicted by `mmm-jax fit`; here they are not used.")
     _show_folds(screen, cv)
     _show_horizon(screen, cv)
+    if cv.geos:
+        geo_report.show_validation(screen, cv)
     _show_stability(screen, cv)
     _notice_folds(screen, cv)
 
@@ -113,11 +128,17 @@ def _show_folds(screen: Screen, cv: CrossValidation) -> None:
             percent(row["coverage_90"]),
             percent(row["mape"]),
             amount(row["bias"]),
+            *([] if cv.experiments is None else [str(len(cv.entered.get(str(name), ())))]),
         ]
         for name, row in cv.scores().iterrows()
     ]
     columns = ["Cutoff", "rows", "CRPS", "fitted", "in 90%", "MAPE", "bias"]
-    screen.table(f"Forecasts by fold, in {cv.panel.target_name} (fitted: CRPS of the training rows)", columns, rows)
+    where = ", all geos together" if cv.geos else ""
+    known = [] if cv.experiments is None else ["tests"]
+    title = f"Forecasts by fold, in {cv.panel.target_name}{where} (fitted: CRPS of the training rows)"
+    screen.table(title, [*columns, *known], rows)
+    if cv.experiments is not None:
+        screen.say(f"tests: of {len(cv.experiments)} experiments, those that were over at the cutoff and entered the fold.")
 
 
 def _show_horizon(screen: Screen, cv: CrossValidation) -> None:

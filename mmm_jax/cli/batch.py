@@ -34,8 +34,9 @@ Example:
   mmm-jax batch --data markets/ --config fit.yaml --out fits --ray head:6379
 
 \b
-The configuration is that of `mmm-jax fit`. A table that cannot be fitted is one failed fit, not a failed batch; an
-interrupted batch goes on where it stopped when the same command is run again. In Python: `mj.Batch.open("fits")["berlin"]`.
+The configuration is that of `mmm-jax fit`; its section `experiments` says `by: COLUMN`, which names each test's fit. A
+table that cannot be fitted is one failed fit, not a failed batch; an interrupted batch goes on where it stopped when the
+same command is run again. In Python: `mj.Batch.open("fits")["berlin"]`.
 """
 
 

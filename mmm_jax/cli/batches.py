@@ -8,14 +8,16 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
+from mmm_jax.cli import experiment_report
 from mmm_jax.cli.config import Config
+from mmm_jax.cli.experiments import Experiments, experiments_by_fit
 from mmm_jax.cli.model import read_spec
 from mmm_jax.cli.schema import fit_schema
 from mmm_jax.cli.screen import Screen, amount
 from mmm_jax.cli.table import read_panel, read_roles, read_table, split_panel
 from mmm_jax.cli.validation import read_config
 from mmm_jax.cli.words import did_you_mean
-from mmm_jax.data.panel import Panel
+from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.errors import ApproximationWarning, BatchError, ConfigError, ConvergenceWarning, MMMError, PanelError
 from mmm_jax.fitting.batch_engines import Ray
 from mmm_jax.fitting.engines import BatchEngine
@@ -39,20 +41,34 @@ def run(screen: Screen, data: Path, by: str | None, config_path: Path, out: Path
         config = read_config(config_path, fit_schema())
         spec = read_spec(config)
         panels = {name: _panel(config, data, name, table) for name, table in _tables(data, by)}
+        experiments = experiments_by_fit(config, list(panels))
     sampling = read_sampling(config)
+    learned = {name: own.learned for name, own in experiments.items() if own.learned}
     with screen.stage("fit"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", ApproximationWarning)
         engine = sampling.pop("engine", "lanes")
-        batch = fit_batch(panels, spec, store=out, engine=engine if ray is None else Ray(ray, engine=engine), **sampling)
+        made_by = engine if ray is None else Ray(ray, engine=engine)
+        batch = fit_batch(panels, spec, store=out, engine=made_by, experiments=learned, **sampling)
+    held_out = _predicted(batch, experiments)
     _show(screen, batch, out)
+    for name, table in held_out.items():
+        experiment_report.show_experiments(screen, "held_out", table, batch[name].panel.target_name, of=name)
     if engine != "lanes":
         screen.notice(f"the fits are quick looks by {engine!r}, not samples of the posteriors.")
     if all(status == "failed" for status in batch.status.values()):
         raise BatchError(f"All {len(batch)} fits failed. The first: {next(iter(batch.errors.values()))}")
     fits = {name: {"status": entry.status, "error": entry.error, "diagnostics": entry.diagnostics}
             for name, entry in batch.entries.items()}  # fmt: skip
+    for name, table in held_out.items():
+        fits[name]["held_out_experiments"] = table.to_dict("records")
     return {"store": out, "seconds": screen.seconds, "fits": fits}
+
+
+def _predicted(batch: Batch, experiments: dict[str, Experiments]) -> dict[str, Any]:
+    """What every fit that there is says of the experiments that were kept for it."""
+    kept = {name: own.held_out for name, own in experiments.items() if own.held_out and batch.status[name] != "failed"}
+    return {name: batch[name].predict_experiments(rows) for name, rows in kept.items()}
 
 
 def _tables(data: Path, by: str | None) -> Iterator[tuple[str, pd.DataFrame | MMMError]]:
@@ -84,7 +100,7 @@ def _read(file: Path) -> pd.DataFrame | MMMError:
         return error
 
 
-def _panel(config: Config, data: Path, name: str, table: pd.DataFrame | MMMError) -> Panel | MMMError:
+def _panel(config: Config, data: Path, name: str, table: pd.DataFrame | MMMError) -> AnyPanel | MMMError:
     """The training rows of one table, or what is wrong with it."""
     if isinstance(table, MMMError):
         return table

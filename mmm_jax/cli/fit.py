@@ -27,7 +27,13 @@ A small fit.yaml (`mmm-jax demo --out demo` writes a complete one):
     # media: {TV: tv_grp}            # units that the model sees for spend
     # organic: [newsletter]          # media without spend
     # treatments: {price: max}       # told against a reference level
+    # geo: region                    # many markets: one row per week and region,
+    # population: heads              # with the column of their heads
     last_training_date: 2024-06-30   # later rows are held out
+  # experiments:                     # lift tests, beside this file, with
+  #   file: tests.csv                # channel, start, end, delta_spend,
+  #   held_out: validation           # delta_outcome, se; rows whose column
+  #                                  # validation is 1 are only predicted
   model:
     adstock: {kind: GeometricAdstock, l_max: 6}
     saturation: {kind: LogisticSaturation}
@@ -53,7 +59,7 @@ def fit(
     screen = Screen(json)
     check_new_folder(out, holds=steps.FIT_FILE, overwrite=overwrite)
     inputs = steps.read_inputs(config, data, screen)
-    report.say_rows(screen, inputs.train, inputs.test)
+    report.say_rows(screen, inputs.train, inputs.test, inputs.experiments)
     # Whether the folder can be made should be known before an hour of sampling.
     out.mkdir(parents=True, exist_ok=True)
     results = steps.fit_and_examine(inputs, screen)

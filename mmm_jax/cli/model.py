@@ -2,15 +2,19 @@
 
 from typing import Any
 
+import numpy as np
+
 from mmm_jax.cli.config import Config
 from mmm_jax.cli.words import did_you_mean, listed
 from mmm_jax.data.checks import check_rows_cover_window
+from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
+from mmm_jax.data.geo_scaling import GeoScales, scales_of
 from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError, SpecError
 from mmm_jax.model.build import parameter_sizes
 from mmm_jax.model.events import event_rows
 from mmm_jax.model.groups import channel_choices, choices_of
+from mmm_jax.model.pooling import parameter_dims
 from mmm_jax.model.priors import SpendShare, expanded, prior_from_dict
 from mmm_jax.model.seasonality import calendar_waves
 from mmm_jax.model.spec import ModelSpec
@@ -51,24 +55,39 @@ def _parameters(spec: ModelSpec) -> dict[str, Any]:
     return {**spec.parameter_dims, **spec.pooling_priors()}
 
 
-def check_fits(config: Config, spec: ModelSpec, panel: Panel) -> None:
+def check_fits(config: Config, spec: ModelSpec, panel: AnyPanel) -> None:
     """Raise a `ConfigError` if the model does not fit the training rows: window, calendar, priors' shapes, likelihood."""
     _check_windows(config, spec, panel)
     with config.at("model", "groups", errors=SpecError):
         channel_choices(spec, panel.channels)
-    _check_calendar(config, spec, panel)
-    sizes = parameter_sizes(spec, panel)
-    for name, prior in spec.priors.items():
-        if not isinstance(prior, SpendShare):
-            with config.at("model", "priors", name, errors=SpecError):
-                expanded(name, prior, tuple(sizes[dim] for dim in spec.parameter_dims[name]))
+    markets = panel.markets if isinstance(panel, GeoPanel) else (panel,)
+    _check_calendar(config, spec, markets[0])
+    _check_priors(config, spec, panel)
     if panel.target is not None:
-        scale = Scales.from_panel(panel).target
-        with config.at("model", "likelihood", errors=PanelError):
-            spec.likelihood.check_target(panel.target, panel.dates, panel.target_name, scale)
+        _check_target(config, spec, panel, markets)
 
 
-def _check_windows(config: Config, spec: ModelSpec, panel: Panel) -> None:
+def _check_priors(config: Config, spec: ModelSpec, panel: AnyPanel) -> None:
+    sizes, dims = parameter_sizes(spec, panel), parameter_dims(spec, panel)
+    for name, prior in spec.priors.items():
+        # What partial pooling adds has no place in a model of one market.
+        if not isinstance(prior, SpendShare) and name in dims:
+            with config.at("model", "priors", name, errors=SpecError):
+                expanded(name, prior, tuple(sizes[dim] for dim in dims[name]))
+
+
+def _check_target(config: Config, spec: ModelSpec, panel: AnyPanel, markets: tuple[Panel, ...]) -> None:
+    with config.at("model", "scale", errors=PanelError):
+        scales = scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
+    each = scales.markets if isinstance(scales, GeoScales) else (scales,)
+    with config.at("model", "likelihood", errors=PanelError):
+        for market, own in zip(markets, each, strict=True):
+            there = market.present
+            known = np.asarray(market.target)[there]
+            spec.likelihood.check_target(known, market.dates[there], market.target_name, own.target)
+
+
+def _check_windows(config: Config, spec: ModelSpec, panel: AnyPanel) -> None:
     own, *others = (choice.adstock.l_max for choice in choices_of(spec))
     with config.at("model", "adstock", "l_max", errors=PanelError):
         check_rows_cover_window(len(panel), own)

@@ -33,6 +33,8 @@ With more to say:
   total: {amount: 38000000, at_most: true}   # what is left is not spent
   by: [channel, date]      # every date has its own number; else one
                            # level, spread evenly or by  profile: {TV: [..]}
+  by: [channel, geo]       # the same of the geos, for a fit of several;
+                           # else they share as they usually do
   locked: {Radio: 9000000} # given, over the horizon or as a list by date
   prices: {TV: {cost: 12}} # where the table holds units, not currency
   constraints:
@@ -45,7 +47,7 @@ With more to say:
   objective: {kind: CVaR, prob: 0.1}   # else the expected response
 
 \b
-Constraints: Total, Box, Group, Ratio, Step, TargetRoas,
+Constraints: Total, Box, Group, Ratio, Step, SameAcrossGeos, TargetRoas,
 TargetMarginalRoas, TargetOutcome, RiskFloor (of an objective).
 Objectives: MeanResponse, MeanMinusSd, Sharpe, Quantile, CVaR, Profit
 (needs no total), ProbabilityToBeat (the reference).
@@ -78,13 +80,13 @@ def optimize(
     from mmm_jax.cli import plan_report, planning, report
     from mmm_jax.cli.plan_summary import summarised
     from mmm_jax.cli.screen import Screen, write_json
-    from mmm_jax.fitting.posterior import Fit
+    from mmm_jax.cli.steps import load_fit
 
     screen = Screen(json)
     for path in filter(None, (out, csv, page)):
         check_new_file(path, overwrite=overwrite)
     with screen.stage("read"):
-        fitted = Fit.load(fit)
+        fitted = load_fit(fit)
         problem = planning.read_problem(config, fitted)
     planned = planning.solve(problem, fitted, screen)
     result = summarised(planned)

@@ -8,6 +8,8 @@ from typing import Any
 import xarray as xr
 
 from mmm_jax.cli.results import Results
+from mmm_jax.data.geo_panel import GeoPanel
+from mmm_jax.fitting.geo_fit import AnyFit, GeoFit
 from mmm_jax.planning.allocation import Allocation, Comparison
 from mmm_jax.planning.curves import plan_curves
 from mmm_jax.planning.frontier import Frontier
@@ -33,14 +35,28 @@ def save_fit_pictures(results: Results, folder: Path, truth: Mapping[str, float]
         "contribution_shares": lambda: plots.plot_contribution_shares(results.shares),
         "roas": lambda: plots.plot_roas(results.roas, truth=truth, target=target),
         "share_against_roas": lambda: plots.plot_share_against_roas(results.shares, results.roas, target=target),
-        "response_curves": lambda: plots.plot_response_curves(fit.response_curves(), target=target),
-        "saturation_curves": lambda: _saturation(plots, results),
-        "prior_posterior": lambda: plots.plot_prior_posterior(fit.prior_to_posterior()),
+        "response_curves": lambda: plots.plot_response_curves(_response_curves(fit), target=target),
+        "prior_posterior": lambda: plots.plot_prior_posterior(_common(fit)),
     }
     if results.test is not None:
         held_out, test = results.test, results.predicted["test"]
         pictures["forecast"] = lambda: plots.plot_forecast(predicted, test, train, held_out)
-    return _save(pictures, folder)
+    for name, table in results.experiments.items():
+        pictures[f"experiments_{name}"] = lambda table=table: plots.plot_experiments(table, target=target)
+    return _save({**pictures, **_own_pictures(plots, results)}, folder)
+
+
+def _own_pictures(plots: Any, results: Results) -> dict[str, Picture]:
+    """What only a fit of one market has, or only one of geos."""
+    fit, train = results.fit, results.fit.panel
+    if not isinstance(fit, GeoFit) or results.by_geo is None:
+        return {"saturation_curves": lambda: _saturation(plots, fit)}
+    roas = results.by_geo.roas
+    return {
+        "geo_predictive": lambda: plots.plot_geo_predictive(results.predicted["train"], train),
+        "geo_contributions": lambda: plots.plot_geo_contributions(fit.contribution_totals()),
+        "geo_roas": lambda: plots.plot_geo_roas(roas, together=results.roas, target=train.target_name),
+    }
 
 
 def save_plan_pictures(
@@ -115,8 +131,18 @@ def _control_group(results: Results) -> dict[str, list[str]]:
     return {"Controls": controls} if controls else {}
 
 
-def _saturation(plots: Any, results: Results) -> Any:
-    fit = results.fit
+def _common(fit: AnyFit) -> Any:
+    """Prior and posterior of the parameters, but for those of single geos, which would be hundreds."""
+    table, panel = fit.prior_to_posterior(), fit.panel
+    starts = [f"[{geo}{end}" for geo in panel.geos for end in ("]", ",")] if isinstance(panel, GeoPanel) else []
+    return table.loc[[not any(start in name for start in starts) for name in table.index]]
+
+
+def _response_curves(fit: AnyFit) -> xr.Dataset:
+    return fit.response_curves(by_geo=False) if isinstance(fit, GeoFit) else fit.response_curves()
+
+
+def _saturation(plots: Any, fit: AnyFit) -> Any:
     return plots.plot_saturation_curves(
         fit.saturation_curves(),
         log_link=not fit.spec.likelihood.additive,

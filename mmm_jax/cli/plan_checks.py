@@ -7,7 +7,8 @@ import numpy as np
 
 from mmm_jax.cli.config import Config, Keys
 from mmm_jax.cli.words import counted, did_you_mean, listed
-from mmm_jax.fitting.posterior import Fit
+from mmm_jax.data.geo_panel import GeoPanel
+from mmm_jax.fitting.geo_fit import AnyFit
 
 _BY_CHANNEL = ("bounds", "profile", "locked", "prices", "reference")
 _EVERY_CHANNEL = ("profile", "reference", "scenarios")
@@ -17,10 +18,12 @@ _SHOWN = ("plan", "reference")
 """Rows that the table of scenarios has anyway."""
 
 
-def check_plan(config: Config, fit: Fit, dates: np.ndarray) -> None:
+def check_plan(config: Config, fit: AnyFit, dates: np.ndarray) -> None:
     """Raise a `ConfigError` at the first key that contradicts another one, the fit or the dates of the horizon."""
     values, known = config.values, [name for name in fit.panel.channels if name not in fit.panel.organic]
+    geos = fit.panel.geos if isinstance(fit.panel, GeoPanel) else ()
     _check_together(config)
+    _check_by(config, geos)
     _check_organic(config, fit.panel.organic)
     scenarios = [("scenarios", name) for name in values.get("scenarios", {})]
     for keys in [*((name,) for name in _BY_CHANNEL if name in values), *scenarios]:
@@ -33,6 +36,13 @@ def check_plan(config: Config, fit: Fit, dates: np.ndarray) -> None:
     _check_scenarios(config)
     for place, given in enumerate(values.get("constraints", [])):
         _check_part(config, given, ("constraints", place), known, dates)
+        _check_geos(config, given, ("constraints", place), geos)
+
+
+def _check_by(config: Config, geos: Sequence[str]) -> None:
+    if "geo" in config.values.get("by", []) and len(geos) < 2:
+        place = config.values["by"].index("geo")
+        raise config.error("the fit is one market: only a fit of several geos can be planned by geo.", "by", place)
 
 
 def _check_together(config: Config) -> None:
@@ -116,11 +126,20 @@ def _check_part(config: Config, given: dict[str, Any], keys: Keys, known: Sequen
         for place, name in enumerate(names if isinstance(names, list) else [names]):
             at = (*keys, field, place) if isinstance(names, list) else (*keys, field)
             _check_channel(config, name, at, known)
-    if "geos" in given:
-        message = "a fit is one market. Plan several geos in Python, with a mapping of fits by geo."
-        raise config.error(message, *keys, "geos")
     if "dates" in given:
         _check_dates(config, given["dates"], (*keys, "dates"), dates)
+
+
+def _check_geos(config: Config, given: dict[str, Any], keys: Keys, geos: Sequence[str]) -> None:
+    """The geos of one constraint."""
+    named = given.get("geos", [])
+    for place, name in enumerate(named if isinstance(named, list) else [named]):
+        if not geos:
+            raise config.error("the fit is one market: fit a table with `data.geo` to plan geos.", *keys, "geos")
+        if name not in geos:
+            at = (*keys, "geos", place) if isinstance(named, list) else (*keys, "geos")
+            message = f"the fit has no geo {name!r}{did_you_mean(name, geos) or '.'} It has {listed(geos)}."
+            raise config.error(message, *at)
 
 
 def _check_dates(config: Config, given: list[str], keys: Keys, dates: np.ndarray) -> None:

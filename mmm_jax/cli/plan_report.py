@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from mmm_jax.cli import plan_tables
+from mmm_jax.cli import geo_report, plan_tables
 from mmm_jax.cli.plan_parts import described
 from mmm_jax.cli.planning import Planned
 from mmm_jax.cli.results import PROB
@@ -16,6 +16,9 @@ from mmm_jax.planning.certificate import AT_LOWER, AT_UPPER, LOCKED, Certificate
 LOCAL_OPTIMA = 1e-6
 """Relative spread of the starts' ends above which there are several local optima."""
 
+_MOST_PEAKS = 8
+"""Peaks that are told of a plan beyond what was observed."""
+
 BEYOND = "*"
 """Marks what lies beyond what was observed."""
 
@@ -23,6 +26,7 @@ BEYOND = "*"
 def say(screen: Screen, planned: Planned, reference_name: str = "Reference") -> None:
     """The plan by channel, what it gains, why it is the best, and the tables that were asked for."""
     _show_channels(screen, planned, reference_name)
+    geo_report.show_spend(screen, planned.plan, planned.reference)
     _say_beyond(screen, planned.plan)
     _say_media(screen, planned.plan)
     screen.say()
@@ -39,27 +43,29 @@ def say(screen: Screen, planned: Planned, reference_name: str = "Reference") -> 
 def _show_channels(screen: Screen, planned: Planned, reference_name: str) -> None:
     dates = planned.plan.spend["date"].values.astype("datetime64[D]")
     title = f"Plan of {amount(planned.plan.total)} over {counted(len(dates), 'period')} from {dates[0]} to {dates[-1]}"
-    state = "Dates at bound" if _by_date(planned.plan) else "State"
+    apart = _apart(planned.plan)
+    state = f"{' and '.join(f'{name}s' for name in apart).capitalize()} at bound" if apart else "State"
     columns = ["Channel", reference_name, "Plan", "Change", state, "Marginal return"]
     screen.table(title, columns, [_row(planned, str(name)) for name in planned.plan.spend["channel"].values])
 
 
 def _row(planned: Planned, name: str) -> list[str]:
     plan = planned.plan
-    new, old = float(plan.channel_spend.sel(channel=name)), float(planned.reference.sum("date").sel(channel=name))
+    new, old = float(plan.channel_spend.sel(channel=name)), float(planned.reference.sel(channel=name).sum())
     change = percent(new / old - 1, sign=True) if old else "-"
-    beyond = BEYOND if bool(plan.extrapolation["beyond"].sel(channel=name)) else ""
+    beyond = BEYOND if bool(plan.extrapolation["beyond"].sel(channel=name).any()) else ""
     marginal = float(plan.channel_marginal_return.sel(channel=name))
     return [name + beyond, amount(old), amount(new), change, _state(plan, name), amount(marginal)]
 
 
-def _by_date(plan: Allocation) -> bool:
-    return "date" in plan.certificate.state.dims
+def _apart(plan: Allocation) -> list[str]:
+    """What is decided apart besides the channels."""
+    return [str(name) for name in plan.certificate.state.dims if name != "channel"]
 
 
 def _state(plan: Allocation, name: str) -> str:
     state = plan.certificate.state.sel(channel=name)
-    if not _by_date(plan):
+    if not _apart(plan):
         return str(state.item()).removesuffix(" bound")
     kinds = {"low": AT_LOWER, "high": AT_UPPER, "locked": LOCKED}
     counts = {words: int((state == kind).sum()) for words, kind in kinds.items()}
@@ -70,10 +76,19 @@ def _say_beyond(screen: Screen, plan: Allocation) -> None:
     table: Any = plan.extrapolation.to_dataframe()
     rows = table[table["beyond"]].to_dict("index")
     if rows:
-        pairs = {name: [amount(row[which]) for which in ("planned_peak", "observed_peak")] for name, row in rows.items()}
-        peaks = "; ".join(f"{name}: {planned} against {observed}" for name, (planned, observed) in pairs.items())
+        pairs = {
+            _place(name): [amount(row[which]) for which in ("planned_peak", "observed_peak")] for name, row in rows.items()
+        }
+        shown = list(pairs.items())[:_MOST_PEAKS]
+        peaks = "; ".join(f"{name}: {planned} against {observed}" for name, (planned, observed) in shown)
+        peaks += f"; and {len(pairs) - len(shown)} more" if len(pairs) > len(shown) else ""
         words = f"{BEYOND} More in a period than ever observed, where the response is the curve's guess ({peaks})."
         screen.say(f"\n{words}", style="yellow")
+
+
+def _place(name: Any) -> str:
+    """A channel, or a channel in a geo."""
+    return " in ".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
 def _say_media(screen: Screen, plan: Allocation) -> None:
@@ -148,6 +163,6 @@ def _starts(certificate: Certificate) -> str:
 
 
 def _why(plan: Allocation) -> str:
-    if plan.problem.statement.constraints or _by_date(plan):
+    if plan.problem.statement.constraints or _apart(plan):
         return "what binds explains all marginal returns"
     return "the marginal returns of the channels between their bounds agree"

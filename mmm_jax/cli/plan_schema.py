@@ -24,7 +24,7 @@ from mmm_jax.planning.constraints import Dates, Total
 from mmm_jax.planning.objectives import AbstractObjective
 from mmm_jax.planning.prices import Price
 
-DECIDED = ("channel", "date")
+DECIDED = ("channel", "date", "geo")
 """What the plan of one fit can decide apart."""
 
 _OBJECTIVE: Schema = {"$ref": "#/$defs/objective"}

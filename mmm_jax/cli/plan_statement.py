@@ -14,7 +14,7 @@ from mmm_jax.cli.config import Config, Keys, dotted
 from mmm_jax.cli.plan_parts import made
 from mmm_jax.cli.plan_spend import read_prices, usual_spend
 from mmm_jax.errors import ConfigError, InfeasibleError, MMMError, PlanError
-from mmm_jax.fitting.posterior import Fit
+from mmm_jax.fitting.geo_fit import AnyFit
 from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.planning.constraints import AbstractConstraint, Total
 from mmm_jax.planning.problem import Problem, Statement, lay_out
@@ -67,7 +67,7 @@ class Stated:
         return self.config.error(f"{error}{f' See also {places}.' if others else ''}", *first)
 
 
-def read_statement(config: Config, fit: Fit, dates: np.ndarray, reference: xr.DataArray) -> Stated:
+def read_statement(config: Config, fit: AnyFit, dates: np.ndarray, reference: xr.DataArray) -> Stated:
     """The arguments of the planner.
 
     Raises:
@@ -91,7 +91,7 @@ def _total(config: Config) -> float | Total:
         return Total(**total) if isinstance(total, dict) else total
 
 
-def _bounds(config: Config, fit: Fit, dates: np.ndarray) -> dict[str, tuple[float, float]] | None:
+def _bounds(config: Config, fit: AnyFit, dates: np.ndarray) -> dict[str, tuple[float, float]] | None:
     """Boxes in the unit of the total."""
     values = config.values
     if "bounds_around_mean" not in values:
@@ -111,7 +111,7 @@ def _constraints(config: Config, beaten: Callable[[], Any]) -> tuple[Any, ...]:
 class _Cells:
     """What is decided, laid out when first asked for: which constraints can be told in it, and what the reference brings."""
 
-    def __init__(self, config: Config, fit: Fit, arguments: dict[str, Any], reference: xr.DataArray) -> None:
+    def __init__(self, config: Config, fit: AnyFit, arguments: dict[str, Any], reference: xr.DataArray) -> None:
         self._config, self._fit, self._reference = config, fit, reference
         self._arguments = {name: arguments[name] for name in _LAID_OUT if name in arguments}
 

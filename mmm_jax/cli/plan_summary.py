@@ -35,19 +35,30 @@ def _asked(planned: Planned) -> dict[str, Any]:
     return found
 
 
+def by_channel(spend: Any) -> Any:
+    """Spend of each channel over all dates and geos, (channel,)."""
+    return spend.sum([name for name in spend.dims if name != "channel"])
+
+
 def _bounds(plan: Allocation) -> dict[str, list[float]]:
     channels = map(str, plan.lower["channel"].values)
     return {name: [float(end.sel(channel=name)) for end in (plan.lower, plan.upper)] for name in channels}
 
 
 def _peaks(plan: Allocation) -> dict[str, dict[str, Any]]:
-    """Largest amount of one period by channel, planned and observed, in the units of the fitted table."""
-    table: Any = plan.extrapolation.to_dataframe()[["planned_peak", "observed_peak", "beyond"]]
-    return {str(name): row for name, row in table.to_dict("index").items()}
+    """Largest amount of one period by channel (and geo), planned and observed, in the units of the fitted table."""
+    found, names = plan.extrapolation, ["planned_peak", "observed_peak", "beyond"]
+
+    def told(one: Any) -> dict[str, Any]:
+        if "geo" in one.dims:
+            return {str(geo): told(one.sel(geo=geo)) for geo in one["geo"].values}
+        return {name: one[name].item() for name in names}
+
+    return {str(name): told(found.sel(channel=name)) for name in found["channel"].values}
 
 
 def _comparison(planned: Planned) -> dict[str, Any]:
-    comparison, before = planned.comparison, planned.reference.sum("date")
+    comparison, before = planned.comparison, by_channel(planned.reference)
     return {
         "reference": {str(name): float(before.sel(channel=name)) for name in before["channel"].values},
         "reference_total": float(before.sum()),

@@ -19,7 +19,7 @@ from mmm_jax.cli.screen import Screen
 from mmm_jax.cli.validation import read_config
 from mmm_jax.data.calendar import continues
 from mmm_jax.errors import PlanError
-from mmm_jax.fitting.posterior import Fit
+from mmm_jax.fitting.geo_fit import AnyFit, GeoFit
 from mmm_jax.planning.allocation import Allocation, Comparison
 from mmm_jax.planning.frontier import Frontier, budget_frontier, goal_seek
 from mmm_jax.planning.horizon import horizon_panel
@@ -75,7 +75,7 @@ class Planned:
         return self.problem.config.values
 
 
-def read_problem(path: Path, fit: Fit) -> Problem:
+def read_problem(path: Path, fit: AnyFit) -> Problem:
     """The planning problem that a configuration states.
 
     Raises:
@@ -89,7 +89,7 @@ def read_problem(path: Path, fit: Fit) -> Problem:
     return Problem(config, stated, reference, read_scenarios(config, fit, dates))
 
 
-def solve(problem: Problem, fit: Fit, screen: Screen) -> Planned:
+def solve(problem: Problem, fit: AnyFit, screen: Screen) -> Planned:
     """The best plan, and how it compares.
 
     Raises:
@@ -133,7 +133,7 @@ def _save_page(planned: Planned, path: Path | None, screen: Screen, *, target: s
         return [write_plan_page(planned.plan, path, target=target, overwrite=True, **beside)]
 
 
-def _plan(problem: Problem, fit: Fit) -> Allocation:
+def _plan(problem: Problem, fit: AnyFit) -> Allocation:
     stated, goal = problem.stated, problem.config.values.get("goal")
     if goal is None:
         with stated.errors():
@@ -156,7 +156,7 @@ def _sensitivity(problem: Problem, plan: Allocation) -> Any:
         return bound_sensitivity(plan, change=change)
 
 
-def _frontier(problem: Problem, plan: Allocation, fit: Fit) -> Frontier | None:
+def _frontier(problem: Problem, plan: Allocation, fit: AnyFit) -> Frontier | None:
     given = problem.config.values.get("frontier")
     if given is None:
         return None
@@ -172,14 +172,16 @@ def _totals(given: list[float] | dict[str, Any]) -> Sequence[float]:
     return np.linspace(given["from"], given["to"], given["steps"]).tolist()
 
 
-def _dates(config: Config, fit: Fit) -> np.ndarray:
+def _dates(config: Config, fit: AnyFit) -> np.ndarray:
+    # All geos are planned over the same dates.
+    market = next(iter(fit.markets.values())) if isinstance(fit, GeoFit) else fit
     if not fit.spec.likelihood.additive and fit.panel.control_names:
         message = (
             "with a log link, a plan depends on the controls of its dates; plan in Python with mmm_jax.optimize_budget."
         )
         raise config.error(message, "horizon")
     with config.at("horizon", errors=PlanError):
-        dates = horizon_panel(fit, config.values["horizon"]).dates
+        dates = horizon_panel(market, config.values["horizon"]).dates
     if not continues(fit.panel.dates, dates, fit.panel.frequency):
         message = f"the dates must begin right after the training rows, which end on {fit.panel.dates[-1]}; got {dates[0]}."
         raise config.error(message, "horizon")

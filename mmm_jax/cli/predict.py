@@ -28,7 +28,8 @@ Example:
   mmm-jax predict --fit results/fit.zarr --data next.csv \\
           --config fit.yaml --out forecast.csv
 
-Writes the columns date, mean, median, lower, upper and, where it is known, observed.
+Writes the columns date, mean, median, lower, upper and, where it is known, observed. Of a fit of geos, forecast.csv
+holds their sum, and forecast_by_geo.csv every geo's own rows.
 """
 
 
@@ -49,15 +50,18 @@ def predict(
     """
     from mmm_jax.cli import forecast, report
     from mmm_jax.cli.screen import Screen
-    from mmm_jax.fitting.posterior import Fit
+    from mmm_jax.cli.steps import load_fit
 
     screen = Screen(json)
     check_new_file(out, overwrite=overwrite)
-    fitted = Fit.load(fit)
+    fitted = load_fit(fit)
+    places = forecast.files_of(fitted, out)
+    for place in places:
+        check_new_file(place, overwrite=overwrite)
     rows = forecast.read_rows(config, data, fitted, screen)
     found = forecast.predicted(fitted, rows, screen, prob=prob, key=key)
-    found.table.to_csv(out, index=False)
+    forecast.write(found, places)
     report.notice_problems(screen, fitted.diagnostics)
     forecast.say(screen, found)
-    screen.say(f"Written: {out}.")
+    screen.say(f"Written: {', '.join(map(str, places))}.")
     screen.finish(forecast.summarised(found, out))

@@ -1,9 +1,12 @@
 """A fit's results on the screen: verdict, ROAS, shares and scores."""
 
+from mmm_jax.cli import geo_report
+from mmm_jax.cli.experiment_report import say_experiments, show_experiments
+from mmm_jax.cli.experiments import Experiments
 from mmm_jax.cli.results import PROB, Intervals, Results, by_channel
 from mmm_jax.cli.screen import Screen, amount, percent, span
 from mmm_jax.cli.words import counted
-from mmm_jax.data.panel import Panel
+from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
 from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
 from mmm_jax.inference.diagnostics import Diagnostics
 
@@ -12,12 +15,14 @@ AnyDiagnostics = Diagnostics | ApproximationDiagnostics
 INTERVAL = f"{PROB:.0%} interval"
 
 
-def say_rows(screen: Screen, panel: Panel, test: Panel | None) -> None:
-    """Which rows are fitted, and which are held out."""
+def say_rows(screen: Screen, panel: AnyPanel, test: AnyPanel | None, experiments: Experiments | None = None) -> None:
+    """Which rows are fitted, and which are held out; which experiments are learned from, and which are held out."""
     held_out = "" if test is None else f"; {counted(len(test), 'later row')} held out"
-    screen.say(f"{len(panel)} {panel.frequency} rows from {panel.dates[0]} to {panel.dates[-1]}{held_out}.")
+    geos = geo_report.counted_geos(panel) if isinstance(panel, GeoPanel) else ""
+    screen.say(f"{geos}{len(panel)} {panel.frequency} rows from {panel.dates[0]} to {panel.dates[-1]}{held_out}.")
     columns = f"{counted(len(panel.channels), 'channel')}, {counted(len(panel.control_names), 'control')}"
     screen.say(f"{columns}, target {panel.target_name!r}.")
+    say_experiments(screen, experiments or Experiments())
 
 
 def say_verdict(screen: Screen, diagnostics: AnyDiagnostics) -> None:
@@ -57,9 +62,14 @@ def notice_problems(screen: Screen, diagnostics: AnyDiagnostics) -> None:
         screen.notice("the fit has not converged, so do not use its numbers yet. " + " ".join(diagnostics.problems))
 
 
-def show_roas(screen: Screen, roas: Intervals, shares: Intervals, panel: Panel) -> None:
+def spend_by_channel(panel: AnyPanel) -> dict[str, float]:
+    """Spend over all rows, of all geos together."""
+    return dict(zip(panel.channels, panel.spend.reshape(len(panel.channels), -1).sum(axis=1).tolist(), strict=True))
+
+
+def show_roas(screen: Screen, roas: Intervals, shares: Intervals, panel: AnyPanel) -> None:
     """One row per channel: what was spent, what a unit of it brought, and its part in what all media brought."""
-    spend = dict(zip(panel.channels, panel.spend.sum(axis=1), strict=True))
+    spend = spend_by_channel(panel)
     total = sum(spend.values()) or 1.0
     rows = [
         [
@@ -72,7 +82,8 @@ def show_roas(screen: Screen, roas: Intervals, shares: Intervals, panel: Panel) 
         for name, found in sorted(roas.items(), key=lambda item: -item[1]["mean"])
     ]
     columns = ["Channel", "Spend share", "Contribution share", "ROAS", INTERVAL]
-    screen.table(f"Return on spend, in {panel.target_name} per unit of spend", columns, rows)
+    where = ", all geos together" if isinstance(panel, GeoPanel) else ""
+    screen.table(f"Return on spend, in {panel.target_name} per unit of spend{where}", columns, rows)
     if panel.organic:
         screen.say(f"Organic, without spend and so without return: {', '.join(panel.organic)}.")
 
@@ -101,14 +112,26 @@ def show_results(screen: Screen, results: Results) -> None:
     """Verdict, returns and scores of a fit."""
     say_verdict(screen, results.fit.diagnostics)
     show_roas(screen, results.returns, by_channel(results.shares), results.fit.panel)
+    if results.by_geo is not None:
+        geo_report.show_roas(screen, results.by_geo, results.fit.panel)
     show_scores(screen, results.scores)
+    if results.by_geo is not None:
+        geo_report.show_scores(screen, results.by_geo.scores)
+    for name, table in results.experiments.items():
+        show_experiments(screen, name, table, results.fit.panel.target_name)
 
 
-def show_shares(screen: Screen, shares: Intervals, panel: Panel) -> None:
+def show_shares(screen: Screen, shares: Intervals, panel: AnyPanel) -> None:
     """One row per channel: its part in what all media brought, beside its part in the spend."""
-    spend = dict(zip(panel.channels, panel.spend.sum(axis=1) / (panel.spend.sum() or 1.0), strict=True))
+    spend = spend_by_channel(panel)
+    total = sum(spend.values()) or 1.0
     rows = [
-        [name, percent(spend[name]), percent(found["mean"]), f"{percent(found['lower'])} to {percent(found['upper'])}"]
+        [
+            name,
+            percent(spend[name] / total),
+            percent(found["mean"]),
+            f"{percent(found['lower'])} to {percent(found['upper'])}",
+        ]
         for name, found in shares.items()
     ]
     screen.table("Share in what all media brought", ["Channel", "Of spend", "Of contribution", INTERVAL], rows)

@@ -5,6 +5,7 @@ A new component, likelihood or prior family needs no line here.
 
 import inspect
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, get_args
 
 from mmm_jax.cli.schema_parts import (
@@ -24,26 +25,34 @@ from mmm_jax.cli.schema_parts import (
     options,
     tagged,
 )
+from mmm_jax.data.experiments import CostPerTarget, Day, LiftTest
 from mmm_jax.data.treatments import RULES
 from mmm_jax.fitting.engines import Engine
 from mmm_jax.kernels.numerics import Precision
 from mmm_jax.model.components import ADSTOCKS, SATURATIONS
-from mmm_jax.model.event_options import Day, DayWindow
+from mmm_jax.model.event_options import Day as EventDay
+from mmm_jax.model.event_options import DayWindow
 from mmm_jax.model.events import EVENTS
 from mmm_jax.model.gaussian_process import MULTIPLIERS
 from mmm_jax.model.likelihoods import LIKELIHOODS
 from mmm_jax.model.priors import FAMILIES, SpendShare
-from mmm_jax.model.spec import SCHEMA_VERSION, TRENDS
+from mmm_jax.model.spec import POOLING, SCALES, SCHEMA_VERSION, TRENDS
 from mmm_jax.validation.folds import Window
 
-_EVENT_OPTIONS: dict[Any, Schema] = {Day: DATE, DayWindow: items(count(0), 2, 2)}
+_EVENT_OPTIONS: dict[Any, Schema] = {EventDay: DATE, DayWindow: items(count(0), 2, 2)}
 
 _REFERENCE: Schema = {"type": ["number", "string"], "if": {"type": "string"}, "then": {"enum": list(RULES)}}
 
 
 def fit_schema() -> Schema:
     """Schema of the file that `mmm-jax fit`, `batch`, `predict` and `validate` read."""
-    properties = {"data": _data(), "model": _model(), "sampling": _sampling(), "validation": _validation()}
+    properties = {
+        "data": _data(),
+        "experiments": _experiments(),
+        "model": _model(),
+        "sampling": _sampling(),
+        "validation": _validation(),
+    }
     return {"$schema": DIALECT, "title": "mmm-jax fit", **keys(properties, required=["data"])}
 
 
@@ -63,9 +72,23 @@ def _data() -> Schema:
         "media": by_name(TEXT),
         "organic": {"type": "array", "items": TEXT},
         "treatments": by_name(_REFERENCE),
+        "geo": TEXT,
+        "population": TEXT,
         "last_training_date": DATE,
     }
     return keys(properties, required=["date", "target", "channels"])
+
+
+def _experiments() -> Schema:
+    """A file of lift tests, and known costs; a text alone is the file."""
+    properties = {
+        "file": TEXT,
+        "columns": keys({item.name: TEXT for item in fields(LiftTest)}),
+        "held_out": TEXT,
+        "by": TEXT,
+        "costs": items(options(CostPerTarget, {Day | None: DATE}), 1),
+    }
+    return {**keys(properties), "type": ["string", "object"], "minLength": 1, "minProperties": 1}
 
 
 def _model() -> Schema:
@@ -84,6 +107,8 @@ def _model() -> Schema:
         "likelihood": _part(LIKELIHOODS),
         "priors": {"type": "object", "additionalProperties": _prior()},
         "standardize_controls": BOOLEAN,
+        "pooling": by_name({"enum": list(POOLING)}),
+        "scale": {"enum": list(SCALES)},
     }
     return keys(properties)
 

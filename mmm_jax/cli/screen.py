@@ -126,6 +126,19 @@ def compact(value: float) -> str:
     return amount(value)
 
 
+def brief(value: float) -> str:
+    """Three digits, and a letter from a thousand on, where there is room for no more.
+
+    Example:
+        >>> brief(66_715.0), brief(-1_234_567.0), brief(0.4567), brief(999.9)
+        ('66.7k', '-1.23M', '0.46', '1.00k')
+    """
+    rounded = float(f"{value:.3g}") if math.isfinite(value) else value
+    letters = {"T": 1e12, "B": 1e9, "M": 1e6, "k": 1e3}
+    found = next((letter for letter, size in letters.items() if size <= abs(rounded) < math.inf), None)
+    return amount(value) if found is None else f"{rounded / letters[found]:#.3g}".rstrip(".") + found
+
+
 def percent(share: float, *, sign: bool = False) -> str:
     """A share in per cent.
 

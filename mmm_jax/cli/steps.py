@@ -7,15 +7,18 @@ from typing import Any, NamedTuple
 
 from mmm_jax.cli import pictures
 from mmm_jax.cli.config import Config
+from mmm_jax.cli.experiments import Experiments, read_experiments
 from mmm_jax.cli.model import check_fits, read_spec
 from mmm_jax.cli.results import Results, examine, summarised
 from mmm_jax.cli.schema import fit_schema
 from mmm_jax.cli.screen import Screen, write_json
 from mmm_jax.cli.table import read_panel, read_roles, read_table, split_panel
 from mmm_jax.cli.validation import read_config
-from mmm_jax.data.panel import Panel
+from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
 from mmm_jax.errors import ApproximationWarning, ConvergenceWarning
+from mmm_jax.fitting import store
 from mmm_jax.fitting.fit import fit as fit_model
+from mmm_jax.fitting.geo_fit import AnyFit, GeoFit
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.model.spec import ModelSpec
 
@@ -27,8 +30,9 @@ class Inputs(NamedTuple):
 
     config: Config
     spec: ModelSpec
-    train: Panel
-    test: Panel | None
+    train: AnyPanel
+    test: AnyPanel | None
+    experiments: Experiments = Experiments()
 
 
 def read_inputs(config_path: Path, data_path: Path, screen: Screen) -> Inputs:
@@ -45,15 +49,28 @@ def read_inputs(config_path: Path, data_path: Path, screen: Screen) -> Inputs:
         panel = read_panel(data_path, frame, read_roles(config, frame))
         train, test = split_panel(config, panel)
         check_fits(config, spec, train)
-    return Inputs(config, spec, train, test)
+        experiments = read_experiments(config, train)
+    return Inputs(config, spec, train, test, experiments)
 
 
-def sample(inputs: Inputs, screen: Screen) -> Fit:
+def load_fit(path: Path) -> AnyFit:
+    """The fit that a path holds, of one market or of many.
+
+    Raises:
+        StoreError: nothing is there, or it is no fit.
+    """
+    fields = store.load(path)
+    return GeoFit(**fields) if isinstance(fields["panel"], GeoPanel) else Fit(**fields)
+
+
+def sample(inputs: Inputs, screen: Screen) -> AnyFit:
     """The fit. Whether it converged or can be believed is said on the screen, not as a Python warning."""
     with warnings.catch_warnings():
         for kind in (ConvergenceWarning, ApproximationWarning):
             warnings.simplefilter("ignore", kind)
-        fit = fit_model(inputs.train, inputs.spec, **inputs.config.values.get("sampling", {}))
+        settings = {"experiments": inputs.experiments.learned, **inputs.config.values.get("sampling", {})}
+        # One verb for both kinds, whose overloads tell them apart.
+        fit: Any = fit_model(inputs.train, inputs.spec, **settings)  # pyright: ignore[reportCallIssue, reportArgumentType]
     seconds = fit.diagnostics.wall_seconds
     known = {name: seconds[name] for name in ("compile", "sample")}
     screen.seconds |= {**known, "diagnose": seconds["total"] - sum(known.values())}
@@ -62,7 +79,7 @@ def sample(inputs: Inputs, screen: Screen) -> Fit:
 
 def fit_and_examine(inputs: Inputs, screen: Screen) -> Results:
     """The fit with its predictions, returns and scores."""
-    return examine(sample(inputs, screen), inputs.test, screen)
+    return examine(sample(inputs, screen), inputs.test, screen, inputs.experiments.held_out)
 
 
 def save_results(

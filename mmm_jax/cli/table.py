@@ -14,8 +14,12 @@ import pandas as pd
 from mmm_jax.cli.config import Config, Keys, dotted
 from mmm_jax.cli.words import did_you_mean, listed
 from mmm_jax.data import checks
+from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PanelError
+
+_ONE_COLUMN = ("date", "target", "geo", "population")
+"""Keys of the section that name one column each."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Roles:
         media: column of units by channel, of those that have them.
         organic: columns of media without spend.
         treatments: reference level by column of a treatment.
+        geo: column of the geos' names; `None` for one market.
+        population: column of every geo's heads.
     """
 
     date: str
@@ -39,6 +45,8 @@ class Roles:
     media: dict[str, str] = field(default_factory=dict)
     organic: tuple[str, ...] = ()
     treatments: dict[str, Any] = field(default_factory=dict)
+    geo: str | None = None
+    population: str | None = None
 
     @property
     def known(self) -> list[str]:
@@ -51,14 +59,16 @@ class Roles:
 
     def renamed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The table with these columns only, channels under the names that they are shown under."""
-        kept = [self.date, *([] if self.target is None else [self.target]), *self.controls, *self._beside]
+        named = [name for name in (self.date, self.target, self.geo, self.population) if name is not None]
+        kept = [*named, *self.controls, *self._beside]
         return frame[kept].assign(**{name: frame[column] for name, column in self.channels.items()})
 
     def columns(self) -> dict[str, Any]:
         """Arguments of `Panel.from_frame` for the renamed table."""
         kinds = {"media": self.media, "organic": list(self.organic), "treatments": self.treatments}
         outcome = {"date": self.date, "target": self.target}
-        return {**outcome, "channels": list(self.channels), "controls": list(self.controls), **kinds}
+        geos = {} if self.geo is None else {"geo": self.geo, "population": self.population}
+        return {**outcome, "channels": list(self.channels), "controls": list(self.controls), **kinds, **geos}
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -98,15 +108,16 @@ def read_roles(config: Config, frame: pd.DataFrame, *, need_target: bool = True)
         _check_column(config, frame, data["target"], "target")
     channels = _channels(config, frame)
     media, organic, treatments = _beside_spend(config, frame, channels)
-    taken = {data["date"], data["target"], *channels.values(), *media.values(), *organic, *treatments}
+    geos = _geos(config, frame)
+    taken = {data["date"], data["target"], *channels.values(), *media.values(), *organic, *treatments, *geos.values()}
     controls = _controls(config, frame, taken)
     _check_one_role_each(config, channels, [*controls, *media.values(), *organic, *treatments])
     target = data["target"] if has_target else None
-    return Roles(data["date"], target, channels, tuple(controls), media, tuple(organic), treatments)
+    return Roles(data["date"], target, channels, tuple(controls), media, tuple(organic), treatments, **geos)
 
 
-def read_panel(path: Path, frame: pd.DataFrame, roles: Roles) -> Panel:
-    """The panel of all rows.
+def read_panel(path: Path, frame: pd.DataFrame, roles: Roles) -> AnyPanel:
+    """The panel of all rows, of one market or, where a column names geos, of many.
 
     Raises:
         PanelError: a rule of the panel is broken; names the file, too.
@@ -115,7 +126,7 @@ def read_panel(path: Path, frame: pd.DataFrame, roles: Roles) -> Panel:
         return Panel.from_frame(roles.renamed(frame), **roles.columns())
 
 
-def split_panel(config: Config, panel: Panel) -> tuple[Panel, Panel | None]:
+def split_panel(config: Config, panel: AnyPanel) -> tuple[AnyPanel, AnyPanel | None]:
     """Training rows, and the rows held out, if the configuration names the last training date.
 
     Raises:
@@ -182,6 +193,16 @@ def _beside_spend(
     return media, organic, treatments
 
 
+def _geos(config: Config, frame: pd.DataFrame) -> dict[str, str]:
+    """Columns of the geos' names and of their heads, as far as they are named."""
+    given = {name: config.values["data"][name] for name in ("geo", "population") if name in config.values["data"]}
+    if "population" in given and "geo" not in given:
+        raise config.error("heads are those of geos: name their column as `geo`, too.", "data", "population")
+    for name, column in given.items():
+        _check_column(config, frame, column, name)
+    return given
+
+
 def _controls(config: Config, frame: pd.DataFrame, taken: set[str]) -> list[str]:
     """Controls with their patterns expanded in the table's order; what has a role already is no match."""
     found: list[str] = []
@@ -214,15 +235,16 @@ def _check_one_role_each(config: Config, channels: dict[str, str], controls: lis
             raise config.error(f"column {column!r} is used already, as {seen[column]}.", "data", *keys)
         seen[column] = dotted(("data", *keys))
     for name in channels:
-        if name != channels[name] and name in {data["date"], data["target"], *controls}:
+        if name != channels[name] and name in {data[key] for key in _ONE_COLUMN if key in data} | {*controls}:
             message = f"another column in use is called {name!r}, too; show the channel under another name."
             raise config.error(message, "data", "channels", name)
 
 
 def _uses(data: dict[str, Any]) -> Iterator[tuple[Keys, str]]:
     """Every column that the section names, patterns aside, with the keys that name it."""
-    yield ("date",), data["date"]
-    yield ("target",), data["target"]
+    for key in _ONE_COLUMN:
+        if key in data:
+            yield (key,), data[key]
     given = data["channels"]
     for key, column in given.items() if isinstance(given, dict) else enumerate(given):
         yield ("channels", key), column

@@ -53,6 +53,19 @@ def places_of(experiments: LiftTests, panel: AnyPanel) -> list[Place]:
     return [_place(_Row(row, one, panel)) for row, one in rows]
 
 
+def windows_of(experiments: LiftTests, panel: AnyPanel) -> list[tuple[int | None, int | None]]:
+    """First and last row of every experiment, its outcome's included, in the order of `experiments.rows`.
+
+    `None` where the experiment leaves an end open, as a known cost may: it is then that of whatever rows are fitted.
+
+    Raises:
+        ExperimentError: as of `places_of`.
+    """
+    places_of(experiments, panel)
+    rows = [*enumerate(experiments.tests), *enumerate(experiments.costs)]
+    return [_Row(number, one, panel).ends() for number, one in rows]
+
+
 class _Row:
     """An experiment, its number, and the panel it is looked for in."""
 
@@ -94,6 +107,14 @@ class _Row:
         stop = len(dates) - 1 if end is None else self._row_at(end, after - np.timedelta64(1, "D"), "end", "ends")
         place = np.arange(len(dates))
         return (place >= begin) & (place <= stop)
+
+    def ends(self) -> tuple[int | None, int | None]:
+        """First and last row, `None` where an end is open."""
+        one = self.experiment
+        later = one.outcome_end if isinstance(one, LiftTest) else None
+        last = max((date for date in (one.end, later) if date is not None), default=None)
+        rows = np.flatnonzero(self.window(one.start, last))
+        return None if one.start is None else int(rows[0]), None if last is None else int(rows[-1])
 
     def _row_at(self, date: Day, edges: np.ndarray, name: str, verb: str) -> int:
         dates = self.panel.dates

@@ -169,6 +169,11 @@ class GeoPanel:
         """Whether a row counts in the likelihood, shape (geo, time)."""
         return np.stack([market.counted for market in self.markets])
 
+    @property
+    def present(self) -> np.ndarray:
+        """Whether the geo has the row at all, shape (geo, time)."""
+        return np.stack([market.present for market in self.markets])
+
     def total(self) -> Panel:
         """The geos added up to one market; controls are the mean over the geos, weighted by heads where these are known.
 
@@ -180,14 +185,19 @@ class GeoPanel:
             raise PanelError(
                 f"Geo {geo!r} lacks rows, so that the geos cannot be added up. Leave it out, or take fewer dates."
             )
-        first = self.markets[0]
+        return self.known_total()
+
+    def known_total(self) -> Panel:
+        """As `total`, but of geos that lack rows, what they have: for pictures and scores of sums that are made likewise."""
+        first, target = self.markets[0], self.target
         controls = np.stack([market.controls for market in self.markets])
         return replace(
             first,
             spend=self.spend.sum(axis=1),
             media=None if first.media is None else self.exposure.sum(axis=1),
             controls=np.average(controls, axis=0, weights=self.population),
-            target=None if self.target is None else self.target.sum(axis=0),
+            target=None if target is None else np.where(self.present, target, 0.0).sum(axis=0),
+            observed=None,
         )
 
     def take(self, rows: slice) -> Self:

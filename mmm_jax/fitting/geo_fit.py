@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import jax.numpy as jnp
@@ -196,13 +197,13 @@ class GeoFit(AbstractFit):
         return tables.waterfall_table(self.contribution_totals(by_geo=False), prob)
 
     @classmethod
-    def load(cls, path: Any) -> Self:
+    def load(cls, path: str | Path) -> Self:
         """Read a fit of geos that `save` wrote; it predicts bit for bit the same.
 
         Raises:
             StoreError: nothing is there, or it is no fit of geos.
         """
-        return store.loaded(cls, path)
+        return store.loaded(cls, Path(path))
 
     def _own(self, part: Pooled, place: int) -> np.ndarray:
         """Draws of one geo's value of a parameter, (chain, draw, ...)."""
@@ -246,6 +247,10 @@ class GeoFit(AbstractFit):
         brought = self._added(lambda _, fit: fit.brought(returned, start=start, end=end).to_dataset(name="found"), False)
         spend = sum(fit.panel.spend @ fit.window(start, end) for fit in self.markets.values())
         return per_spend(brought["found"], np.asarray(spend), returned)
+
+
+AnyFit = Fit | GeoFit
+"""A fit of one market, or of many."""
 
 
 def fit_of(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, *rest: Any) -> Fit | GeoFit:

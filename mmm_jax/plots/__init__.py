@@ -7,7 +7,9 @@ to be saved by `ax.figure.savefig(...)` and closed by `matplotlib.pyplot.close(a
 from mmm_jax.plots.contributions import plot_contribution_shares, plot_contributions
 from mmm_jax.plots.curves import plot_response_curves, plot_saturation_curves
 from mmm_jax.plots.data import plot_spend_against_target, plot_spend_shares, plot_target
+from mmm_jax.plots.experiments import plot_experiments
 from mmm_jax.plots.frontier import plot_frontier
+from mmm_jax.plots.geos import plot_geo_contributions, plot_geo_predictive, plot_geo_roas
 from mmm_jax.plots.parameters import plot_prior_posterior
 from mmm_jax.plots.plan import plot_improvement, plot_plan
 from mmm_jax.plots.plan_curves import plot_plan_curves
@@ -20,9 +22,13 @@ from mmm_jax.plots.waterfall import plot_waterfall
 __all__ = [
     "plot_contribution_shares",
     "plot_contributions",
+    "plot_experiments",
     "plot_folds",
     "plot_forecast",
     "plot_frontier",
+    "plot_geo_contributions",
+    "plot_geo_predictive",
+    "plot_geo_roas",
     "plot_improvement",
     "plot_plan",
     "plot_plan_by_date",

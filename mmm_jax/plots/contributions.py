@@ -4,9 +4,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from mmm_jax.data.panel import Panel
+from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.plots import style
 from mmm_jax.plots.data import observed_target
+from mmm_jax.plots.geos import together
 from mmm_jax.plots.rows import plot_rows
 
 _BASELINE, _OTHERS, _TOGETHER = "#B8B8B8", "#7A7A7A", "#E8E8E8"
@@ -17,7 +18,7 @@ Bands = dict[str, tuple[np.ndarray, str]]
 
 def plot_contributions(
     contributions: xr.Dataset,
-    panel: Panel | None = None,
+    panel: AnyPanel | None = None,
     *,
     max_channels: int = 7,
     ax: Axes | None = None,
@@ -30,7 +31,7 @@ def plot_contributions(
     `interaction` is what the components bring only together.
 
     Args:
-        contributions: `fit.contributions()`, in units of the target, dimensions (chain, draw, ..., date).
+        contributions: `fit.contributions()`, in units of the target, dimensions (chain, draw, ..., date); geos are added up.
         panel: rows whose observed target is drawn over it.
         max_channels: channels drawn by themselves, the largest ones; the others are drawn as one. At most 7, the
             colours that can be told apart.
@@ -40,6 +41,8 @@ def plot_contributions(
     Returns:
         The axes: date against the target in its units per period.
     """
+    contributions = contributions.sum("geo") if "geo" in contributions.dims else contributions
+    panel = None if panel is None else together(panel)
     ax, dates = style.axes_for(ax, size=(style.WIDTH, 4.6)), contributions["date"].to_numpy()
     bands = _bands(contributions, min(max_channels, len(style.COLOURS)))
     _draw_stack(ax, dates, bands)

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 
 from mmm_jax.fitting.labels import interval
 from mmm_jax.plots import multiples, style
+from mmm_jax.plots.geos import check_together
 
 
 def plot_response_curves(
@@ -29,6 +30,7 @@ def plot_response_curves(
         One axes per channel, in the order of the curves: spend against response, both summed over the window, the
         mean with its interval, a dashed line and a dot at the observed spend.
     """
+    check_together(curves["response"], "Give `fit.response_curves(by_geo=False)`, or those of one geo with `.sel(geo=...)`.")
     names = [str(name) for name in curves["channel"].to_numpy()]
     figure, axes = multiples.small_multiples(names, share_y=share_y)
     table, steps = interval(curves["response"], prob), curves["multiplier"].to_numpy()
@@ -75,6 +77,7 @@ def plot_saturation_curves(
         interval. Beyond the dashed line at the largest observed spend, where the curve is the model's guess, the
         background is grey.
     """
+    check_together(curves["effect"], "Curves of geos do not add up: give those of one with `.sel(geo=...)`.")
     names = [str(name) for name in curves["channel"].to_numpy()]
     figure, axes = multiples.small_multiples(names, share_y=share_y)
     table = interval(curves["effect"], prob)

@@ -3,10 +3,12 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.media import unit_of
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PanelError
 from mmm_jax.plots import multiples, style
+from mmm_jax.plots.geos import together
 
 
 def observed_target(panel: Panel) -> np.ndarray:
@@ -25,11 +27,11 @@ def target_label(panel: Panel, target: str | None) -> str:
     return f"{style.sentence(target or panel.target_name)} per {panel.frequency.period}"
 
 
-def plot_target(panel: Panel, *, ax: Axes | None = None, target: str | None = None) -> Axes:
+def plot_target(panel: AnyPanel, *, ax: Axes | None = None, target: str | None = None) -> Axes:
     """The target over time.
 
     Args:
-        panel: rows with a target.
+        panel: rows with a target; geos are added up.
         ax: axes to draw on; a new figure by default.
         target: name and unit of the target, such as "sales (USD)"; the panel's name for it by default.
 
@@ -39,6 +41,7 @@ def plot_target(panel: Panel, *, ax: Axes | None = None, target: str | None = No
     Raises:
         PanelError: the panel has no target.
     """
+    panel = together(panel)
     observed, ax = observed_target(panel), style.axes_for(ax)
     ax.plot(panel.dates, observed, color=style.BLACK, linewidth=1.2)
     style.from_zero(ax, observed)
@@ -48,17 +51,18 @@ def plot_target(panel: Panel, *, ax: Axes | None = None, target: str | None = No
     return style.dress(ax, title=title, x="Date", y=target_label(panel, target))
 
 
-def plot_spend_shares(panel: Panel, *, ax: Axes | None = None, currency: str = "currency") -> Axes:
+def plot_spend_shares(panel: AnyPanel, *, ax: Axes | None = None, currency: str = "currency") -> Axes:
     """Share of each channel in the total spend, the largest at the top.
 
     Args:
-        panel: rows with spend in currency per period.
+        panel: rows with spend in currency per period; geos are added up.
         ax: axes to draw on; a new figure by default.
         currency: name of the currency.
 
     Returns:
         The axes: one bar per channel, its length the share of spend in per cent, its total in currency beside it.
     """
+    panel = together(panel)
     totals = panel.spend.sum(axis=1)
     order, shares = np.argsort(-totals, kind="stable"), totals / (totals.sum() or 1.0)
     ax = style.row_axes(ax, len(order))
@@ -74,13 +78,13 @@ def plot_spend_shares(panel: Panel, *, ax: Axes | None = None, currency: str = "
     return ax
 
 
-def plot_spend_against_target(panel: Panel, *, currency: str = "currency", target: str | None = None) -> np.ndarray:
+def plot_spend_against_target(panel: AnyPanel, *, currency: str = "currency", target: str | None = None) -> np.ndarray:
     """Spend of each channel (or media, in units or organic) against the target of the same period, one picture each.
 
     The correlation `r` above each is what a first look shows; it is no effect.
 
     Args:
-        panel: rows with a target.
+        panel: rows with a target; geos are added up.
         currency: name of the currency.
         target: name and unit of the target; the panel's name for it by default.
 
@@ -91,6 +95,7 @@ def plot_spend_against_target(panel: Panel, *, currency: str = "currency", targe
     Raises:
         PanelError: the panel has no target.
     """
+    panel = together(panel)
     observed, correlation = observed_target(panel), panel.describe()["correlation"].to_numpy()
     figure, axes = multiples.small_multiples(panel.channels, share_y=True)
     for ax, channel, media, r in zip(axes, panel.channels, panel.exposure, correlation, strict=True):

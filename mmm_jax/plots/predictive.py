@@ -8,16 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 
 from mmm_jax.analysis.scores import score_table
+from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PanelError
 from mmm_jax.fitting.labels import interval
 from mmm_jax.plots import multiples, style
 from mmm_jax.plots.data import observed_target, target_label
+from mmm_jax.plots.geos import predicted_together, together
 
 
 def plot_predictive(
     predicted: xr.Dataset,
-    panel: Panel,
+    panel: AnyPanel,
     *,
     probs: Sequence[float] = (0.5, 0.9),
     ax: Axes | None = None,
@@ -30,7 +32,7 @@ def plot_predictive(
     (`fit.predict()`).
 
     Args:
-        predicted: draws `y` in units of the target, dimensions (chain, draw, date).
+        predicted: draws `y` in units of the target, dimensions (chain, draw, date); geos are added up.
         panel: the same rows; the target is drawn if there is one.
         probs: probabilities of the central intervals.
         ax: axes to draw on; a new figure by default.
@@ -40,6 +42,7 @@ def plot_predictive(
     Returns:
         The axes: date against the target per period; the line is the median of the draws.
     """
+    predicted, panel = predicted_together(predicted, panel), together(panel)
     ax = style.axes_for(ax)
     _draw_distribution(ax, predicted, probs, style.BLUE)
     if panel.target is not None:
@@ -52,8 +55,8 @@ def plot_predictive(
 def plot_forecast(
     train_predicted: xr.Dataset,
     test_predicted: xr.Dataset,
-    train_panel: Panel,
-    test_panel: Panel,
+    train_panel: AnyPanel,
+    test_panel: AnyPanel,
     *,
     prob: float = 0.9,
     ax: Axes | None = None,
@@ -63,7 +66,8 @@ def plot_forecast(
     """The training rows' fit and the forecast of the rows after them, with their scores.
 
     Args:
-        train_predicted: `fit.predict()`: `y` and `mean` in units of the target, dimensions (chain, draw, date).
+        train_predicted: `fit.predict()`: `y` and `mean` in units of the target, dimensions (chain, draw, date); geos are
+            added up, here and in the others.
         test_predicted: `fit.predict(test_panel)`.
         train_panel: the rows that were fitted.
         test_panel: the rows after them; without a target, nothing is scored.
@@ -79,6 +83,11 @@ def plot_forecast(
     Raises:
         PanelError: a panel's dates are not those of its predictions.
     """
+    train_predicted, test_predicted = (
+        predicted_together(predicted, panel)
+        for predicted, panel in ((train_predicted, train_panel), (test_predicted, test_panel))
+    )
+    train_panel, test_panel = together(train_panel), together(test_panel)
     ax = style.axes_for(ax)
     parts = ((train_predicted, train_panel, style.BLUE, "Training"), (test_predicted, test_panel, style.VERMILION, "Test"))
     for predicted, panel, colour, name in parts:
@@ -95,13 +104,14 @@ def plot_forecast(
     return ax
 
 
-def plot_residuals(predicted: xr.Dataset, panel: Panel, *, prob: float = 0.9, target: str | None = None) -> np.ndarray:
+def plot_residuals(predicted: xr.Dataset, panel: AnyPanel, *, prob: float = 0.9, target: str | None = None) -> np.ndarray:
     """What the model did not expect: observed minus expected target, over time and against the expectation.
 
     Runs of one sign over time hint at a missing trend or control; a funnel, at another likelihood.
 
     Args:
-        predicted: `fit.predict(...)`: `y` and `mean` in units of the target, dimensions (chain, draw, date).
+        predicted: `fit.predict(...)`: `y` and `mean` in units of the target, dimensions (chain, draw, date); geos are added
+            up.
         panel: the same rows, with a target.
         prob: probability of the central interval of `y`; observations outside of it are marked.
         target: name and unit of the target; the panel's name for it by default.
@@ -112,6 +122,7 @@ def plot_residuals(predicted: xr.Dataset, panel: Panel, *, prob: float = 0.9, ta
     Raises:
         PanelError: the panel has no target, or its dates are not those of the predictions.
     """
+    predicted, panel = predicted_together(predicted, panel), together(panel)
     _check_same_dates(predicted, panel)
     observed, band = observed_target(panel), interval(predicted["y"], prob)
     expected = predicted["mean"].mean(("chain", "draw")).to_numpy()

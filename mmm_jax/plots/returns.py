@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from mmm_jax.plots import style
+from mmm_jax.plots.geos import check_together
 from mmm_jax.plots.names import write_names
 from mmm_jax.plots.rows import plot_rows, summary
 
@@ -73,6 +74,8 @@ def plot_share_against_roas(
     Returns:
         The axes: return against share of media contribution in per cent, one point per channel with spend.
     """
+    for values in (roas, shares):
+        check_together(values, "Give both with `by_geo=False`, or both of one geo with `.sel(geo=...)`.")
     across, up = summary(roas, prob), summary(shares, prob)
     known = np.flatnonzero(np.isfinite(across["mean"].to_numpy()))
     across = across.isel(channel=known)

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from mmm_jax.errors import PanelError
 from mmm_jax.fitting.labels import interval
 from mmm_jax.plots import style
 
@@ -37,6 +38,11 @@ def plot_rows(
         number: how a mean is written.
         marks: known values by channel, drawn as diamonds.
     """
+    if "geo" in draws.dims:
+        raise PanelError(
+            f"This picture is of one market, but the values are of {draws.sizes['geo']} geos. Give them with "
+            "`by_geo=False`, or of one geo with `.sel(geo=...)`; `plot_geo_roas` and `plot_geo_contributions` show all geos."
+        )
     table = summary(draws, prob)
     table = table.isel(channel=np.argsort(-table["mean"].to_numpy(), kind="stable"))
     names = [str(name) for name in table["channel"].to_numpy()]

@@ -18,43 +18,50 @@ _MOST_NAMED = 5
 """Quantities that are told apart by colour."""
 
 
-def plot_folds(cv: CrossValidation, *, prob: float = 0.9, ax: Axes | None = None, target: str | None = None) -> Axes:
+def plot_folds(
+    cv: CrossValidation, *, prob: float = 0.9, geo: str | None = None, ax: Axes | None = None, target: str | None = None
+) -> Axes:
     """What each fold foresaw, against what happened.
 
     Args:
         cv: what `cross_validate` returned.
         prob: probability of the central interval.
+        geo: of one geo; of all of them together by default.
         ax: axes to draw on; a new figure by default.
         target: name and unit of the target; the panel's name for it by default.
 
     Returns:
         The axes: date against the target per period; folds in turns of two colours, a dotted line at each cutoff.
     """
-    ax = style.axes_for(ax)
+    ax, predictions, panel = style.axes_for(ax), cv.of(geo).predictions, cv.rows_of(geo)
     for number, fold in enumerate(cv.folds):
         colour = (style.VERMILION, style.BLUE)[number % 2]
         ax.axvline(
             float(date2num(fold.cutoff)), color=style.GREY, linestyle=":", linewidth=0.8, label=_once("Cutoff", number)
         )
         if cv.status[fold.name] != "failed":
-            _draw_forecast(ax, cv.predictions.sel(fold=fold.name), prob, colour, number)
+            _draw_forecast(ax, predictions.sel(fold=fold.name), prob, colour, number)
     # Of the rows before, enough to see what the forecasts follow.
     shown = slice(max(0, cv.folds[0].test.start - 3 * len(cv.folds[0].test)), cv.folds[-1].test.stop)
-    dates, observed = cv.panel.dates[shown], observed_target(cv.panel)[shown]
+    dates, observed = panel.dates[shown], observed_target(panel)[shown]
     ax.plot(dates, observed, color=style.BLACK, linewidth=0.8, marker=".", markersize=3, label="Observed")
-    style.from_zero(ax, observed, cv.predictions["y"].fillna(0.0).to_numpy())
+    style.from_zero(ax, observed[np.isfinite(observed)], predictions["y"].fillna(0.0).to_numpy())
     style.date_axis(ax)
     style.compact_axis(ax, "y")
-    style.dress(ax, title="Forecasts of every fold and what happened", x="Date", y=target_label(cv.panel, target))
+    where = "" if geo is None else f" in {geo}"
+    style.dress(ax, title=f"Forecasts of every fold and what happened{where}", x="Date", y=target_label(panel, target))
     style.legend_below(ax, widest=5)
     return ax
 
 
-def plot_scores_by_horizon(cv: CrossValidation, *, ax: Axes | None = None, target: str | None = None) -> Axes:
+def plot_scores_by_horizon(
+    cv: CrossValidation, *, geo: str | None = None, ax: Axes | None = None, target: str | None = None
+) -> Axes:
     """How good the forecasts are by how far they look ahead, beside naive ones.
 
     Args:
         cv: what `cross_validate` returned.
+        geo: of one geo; of all of them together by default.
         ax: axes to draw on; a new figure by default.
         target: name and unit of the target; the panel's name for it by default.
 
@@ -62,7 +69,7 @@ def plot_scores_by_horizon(cv: CrossValidation, *, ax: Axes | None = None, targe
         The axes: periods ahead against the mean CRPS over folds in units of the target; lower is better. A naive forecast
         whose past is too short to know its errors is left out.
     """
-    ax, table = style.axes_for(ax), cv.scores_by_horizon()
+    ax, table = style.axes_for(ax), cv.scores_by_horizon(geo=geo)
     ahead = table.index.to_numpy()
     ax.plot(ahead, table["crps"], "o-", color=style.BLUE, linewidth=1.6, markersize=5, label="Model")
     looks = zip(_REFERENCES.items(), (style.ORANGE, style.GREEN), ("s", "^"), strict=True)
@@ -75,7 +82,8 @@ def plot_scores_by_horizon(cv: CrossValidation, *, ax: Axes | None = None, targe
     ax.set_ylim(bottom=0.0)
     ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     label = target or cv.panel.target_name
-    style.dress(ax, title="Error by how far ahead", x=f"{style.sentence(period)}s ahead", y=f"Mean CRPS: {label}")
+    where = "" if geo is None else f" in {geo}"
+    style.dress(ax, title=f"Error by how far ahead{where}", x=f"{style.sentence(period)}s ahead", y=f"Mean CRPS: {label}")
     style.legend_below(ax)
     return ax
 

@@ -10,6 +10,7 @@ from mmm_jax.plots import style
 from mmm_jax.report import effects, html
 from mmm_jax.report.curves import Curves
 from mmm_jax.report.effects import flat
+from mmm_jax.report.geos import geo_table
 from mmm_jax.report.levels import Levels, page_levels, per_channel
 from mmm_jax.report.payload import payload
 from mmm_jax.report.sections import certificate, channel_table, headline
@@ -54,6 +55,7 @@ def plan_document(
         html.tag("h1", name),
         headline(plan, comparison, words),
         channel_table(plan, levels, words, adds_up=additive),
+        *geo_table(plan, reference, words),
         what_if(levels, words, method(levels, curves, words, response, error)),
         certificate(plan.certificate, words),
     ]

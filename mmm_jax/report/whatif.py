@@ -40,13 +40,14 @@ def method(levels: Levels, curves: Curves, words: Words, response: np.ndarray, e
         error: largest error of a draw's total that was found between the knots, in units of the target.
     """
     expected, knots = float(response.mean()), levels.positions.shape[1]
+    cells = "dates and geos" if "geo" in levels.profile.dims else "dates"
     sentences = (
         f"The what-if computes with {_draws(levels, curves, words, response)}",
         "Each draw has its own curve for every channel, so that the intervals hold for all channels together.",
         f"The curves are known at {knots} levels of spend per channel and interpolated between them: held against the model "
         f"there, no draw's total was off by more than {_at_most(error / expected if expected else np.nan)} of the plan's "
         "response.",
-        "Each channel's spend is spread over the dates as in the plan.",
+        f"Each channel's spend is spread over the {cells} as in the plan.",
     )
     return tag("p", " ".join(sentences), class_="note")
 

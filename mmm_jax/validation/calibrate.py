@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.geo_scaling import AnyScales, scales_of
 from mmm_jax.errors import BatchError, ConvergenceWarning, SpecError
@@ -45,6 +46,7 @@ def simulate_calibrate(
     max_tree_depth: int = 10,
     precision: Precision = "float32",
     scales: AnyScales | None = None,
+    experiments: LiftTests | None = None,
     progress: bool = True,
 ) -> Calibration:
     """Simulation-based calibration: draw truths from the prior, fit what they would have sold, and rank the truths.
@@ -69,10 +71,14 @@ def simulate_calibrate(
         max_tree_depth: a trajectory has at most `2**max_tree_depth - 1` leapfrogs.
         precision: of all numbers.
         scales: of all simulations; the panel's own by default.
+        experiments: lift tests and known costs that every fit learns from. What they measured is simulated, too: the answer
+            of the model at the truth, with their standard errors; the values that they hold are not used. A cost that
+            would come out negative fails its simulation.
         progress: draw progress bars if standard error is a terminal.
 
     Raises:
         SpecError: settings out of range.
+        ExperimentError: an experiment does not fit the panel.
         PanelError: the panel has no target and no scales are given, or is shorter than the adstock window.
         BatchError: every fit failed; says why the first one did.
 
@@ -89,7 +95,7 @@ def simulate_calibrate(
     chosen = scales or scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
     root, reduced = as_key(key), {}
     for numbers in _batches(n, spec, panel, settings):
-        found = simulated(spec, panel, chosen, root, numbers, precision)
+        found = simulated(spec, panel, chosen, root, numbers, precision, experiments)
         for one, batch in _fitted(found, spec, chosen, root, settings, precision, progress):
             reduced[one.name] = _reduced(one, batch, num_ranks, root)
     calibration = _gathered(reduced, quantity_names(spec, panel), num_ranks)
@@ -119,7 +125,9 @@ def _fitted(
 ) -> Iterator[tuple[Simulated, Batch]]:
     """The simulations with the batch that has their fits."""
     panels = {one.name: one.panel for one in found}
+    known = {one.name: one.experiments for one in found if one.experiments}
     same: Any = {"scales": dict.fromkeys(panels, scales), "precision": precision, "progress": progress}
+    same |= {"experiments": known} if known else {}
     with warnings.catch_warnings():
         # All batches are spoken of together, at the end.
         warnings.simplefilter("ignore", ConvergenceWarning)

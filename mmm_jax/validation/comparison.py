@@ -13,11 +13,13 @@ _BETTER = {"crps": -1.0, "elpd": 1.0}
 """Sign of a better score."""
 
 
-def compare_models(validations: Mapping[str, CrossValidation]) -> Any:
+def compare_models(validations: Mapping[str, CrossValidation], *, geo: str | None = None) -> Any:
     """Which model foresees best: mean scores, and their differences to the best model fold by fold.
 
     Args:
-        validations: by the models' names, all on the same rows and folds.
+        validations: by the models' names, all on the same rows and folds. They may differ in the experiments that they
+            know: that is how to see whether these help.
+        geo: compare on one geo; on the sum of all by default.
 
     Returns:
         Table with one row per model (pandas), the lowest CRPS first: `crps` (units of the target) and `elpd` (mean log
@@ -29,7 +31,7 @@ def compare_models(validations: Mapping[str, CrossValidation]) -> Any:
         PanelError: the rows or the folds differ, or no fold is common to all.
     """
     _check_same(validations)
-    joined = xr.concat([one.measured.sel(rows="test", drop=True) for one in validations.values()], "model")
+    joined = xr.concat([one.of(geo).measured.sel(rows="test", drop=True) for one in validations.values()], "model")
     known = joined.sel(score=list(_BETTER)).assign_coords(model=list(validations))
     shared = known.dropna("fold")
     if shared.sizes["fold"] == 0:

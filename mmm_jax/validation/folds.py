@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from mmm_jax.data.panel import Panel
+from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.errors import PanelError, SpecError
 
 Window = Literal["expanding", "rolling"]
@@ -29,12 +29,12 @@ class Fold(NamedTuple):
         """The cutoff, such as `2016-01-31`."""
         return str(self.cutoff)
 
-    def training_panel(self, panel: Panel) -> Panel:
-        """The training rows."""
+    def training_panel(self, panel: AnyPanel) -> Any:
+        """The training rows, of the panel's kind."""
         return panel.take(slice(self.train.start, self.train.stop))
 
-    def test_panel(self, panel: Panel) -> Panel:
-        """The test rows."""
+    def test_panel(self, panel: AnyPanel) -> Any:
+        """The test rows, of the panel's kind."""
         return panel.take(slice(self.test.start, self.test.stop))
 
 

@@ -43,6 +43,8 @@ def _repeated(target: np.ndarray, cut: int, ahead: int, lag: int) -> float:
     """CRPS of the value `lag` rows before, with the errors that this made up to the cut."""
     row, known = cut + ahead - 1, target[:cut]
     errors = known[lag:] - known[:-lag]
-    if row < lag or len(errors) < _FEWEST_ERRORS:
+    # A geo may lack rows.
+    errors = errors[np.isfinite(errors)]
+    if row < lag or len(errors) < _FEWEST_ERRORS or not np.isfinite(target[row] + known[row - lag]):
         return np.nan
     return float(crps(target[row : row + 1], (known[row - lag] + errors)[:, None])[0])

@@ -34,6 +34,30 @@ def fold_table(folds: Sequence[Fold], status: Mapping[str, str], measured: xr.Da
     return xr.merge([first, test, renamed]).to_dataframe()
 
 
+def geo_table(parts: Mapping[str, tuple[xr.DataArray, xr.Dataset, Panel]], folds: Sequence[Fold]) -> Any:
+    """One row per geo: mean scores over the folds of test and training rows, and skill over naive references.
+
+    Args:
+        parts: by geo, its scores (score, rows, fold), predictions and rows.
+        folds: the folds.
+    """
+    rows = []
+    for measured, predictions, panel in parts.values():
+        means = measured.mean("fold")
+        row = {str(name): float(means.sel(score=name, rows="test")) for name in means["score"].values}
+        row |= {f"training_{name}": float(means.sel(score=name, rows="training")) for name in means["score"].values}
+        crps_by_row = by_row(predictions)["crps"]
+        rows.append(row | {f"{name}_skill": _skill(crps_by_row, ref) for name, ref in naive_crps(panel, folds).items()})
+    columns = {name: ("geo", [row[name] for row in rows]) for name in rows[0]}
+    return xr.Dataset(columns, {"geo": list(parts)}).to_dataframe()
+
+
+def _skill(model: xr.DataArray, reference: xr.DataArray) -> float:
+    """1 minus the ratio of mean CRPS, over folds and periods where both are known; NaN if there are none."""
+    both = model.notnull() & reference.notnull()
+    return float(1 - model.where(both).mean() / reference.where(both).mean()) if bool(both.any()) else float("nan")
+
+
 def horizon_table(predictions: xr.Dataset, panel: Panel, folds: Sequence[Fold]) -> Any:
     """One row per period ahead: mean scores over the folds that have any, beside those of naive references."""
     observed = predictions["observed"]
@@ -59,7 +83,7 @@ def by_row(predictions: xr.Dataset) -> dict[str, xr.DataArray]:
     observed = predictions["observed"]
     draws = predictions["y"].transpose("chain", "draw", "fold", "ahead")
     failed = draws.isnull().any(("chain", "draw"))
-    flat = crps(observed.to_numpy().ravel(), draws.fillna(0.0).to_numpy().reshape(*draws.shape[:2], -1))
+    flat = crps(observed.fillna(0.0).to_numpy().ravel(), draws.fillna(0.0).to_numpy().reshape(*draws.shape[:2], -1))
     found = {"crps": observed.copy(data=flat.reshape(observed.shape)), "elpd": predictions["elpd"]}
     for prob in PROBS:
         band = interval_or_nan(draws, prob)

@@ -44,6 +44,18 @@ def draws_of(fit: mj.Fit) -> np.ndarray:
     return np.concatenate([v.reshape(*v.shape[:2], -1) for v in fit.draws.values()], axis=2)
 
 
+def experiments_of(panel, *, nu: float = 4.0) -> mj.LiftTests:
+    """Two lift tests, whose outcome lasts longer than their spend, with errors of the effects' size, and a known cost."""
+    (one, two), dates, lift = panel.channels[:2], panel.dates, 0.02 * float(np.nanmean(panel.target)) * 4
+    spend = 0.5 * panel.spend.reshape(len(panel.channels), -1, len(dates)).sum(axis=1).mean(axis=1)
+    shared = {"delta_outcome": lift, "se": lift, "nu": nu}
+    tests = [
+        mj.LiftTest(channel=one, start=dates[20], end=dates[23], outcome_end=dates[25], delta_spend=spend[0], **shared),
+        mj.LiftTest(channel=two, start=dates[44], end=dates[47], outcome_end=dates[49], delta_spend=spend[1], **shared),
+    ]
+    return mj.LiftTests(tests, [mj.CostPerTarget(channel=one, cost=0.1, sigma=0.01, end=dates[40])])
+
+
 def calibrated(count: int = 16, **options) -> mj.Calibration:
     """Simulations of few draws."""
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 from scipy import stats
-from validation.slices import SPEC, small_market
+from validation.slices import SPEC, experiments_of, small_market
 
 import mmm_jax as mj
 from mmm_jax.model.components import ADSTOCKS, SATURATIONS
@@ -143,6 +143,15 @@ def test_a_component_finds_what_made_its_data(name):
 def test_geos_find_what_made_their_data(name):
     panel = mj.synthetic.make_geo_market(geos=3, channels=2, weeks=60, seed=5).panel
     assert_recovered(calibration(GEO_SPECS[name], panel, SEEDS))
+
+
+@pytest.mark.slow
+def test_fits_that_learn_from_experiments_find_what_made_their_data():
+    """Sharp tests, of which every fit has its own measurements: with wrong ones, ranks would stray."""
+    panel = small_market(70)
+    known = experiments_of(panel)
+    sharp = mj.LiftTests([replace(test, se=0.2 * test.se) for test in known.tests])
+    assert_recovered(calibration(NORMAL, panel, SEEDS, experiments=sharp))
 
 
 @pytest.mark.slow
