@@ -67,7 +67,7 @@ def report(options: argparse.Namespace, market: Any, fit: Any, seconds: float, b
     print(f"{options.chains} x ({options.setting}), {fit.precision}: {seconds:.0f} s from panel to fit, of that")
     print(f"  {took['compile']:.0f} s compiling, {took['sample']:.0f} s search and sampling; {found.start}.")
     print(f"Peak memory {peak_megabytes():.0f} MB, {before:.0f} before the fit.")
-    print(f"Min bulk ESS {found.min_ess_bulk:.0f} ({found.worst}), tail {found.min_ess_tail:.0f}, R-hat {found.max_rhat:.4f},")
+    print(f"Min bulk ESS {found.min_ess_bulk:.0f}, tail {found.min_ess_tail:.0f}, R-hat {found.max_rhat:.4f}: {found.worst},")
     print(f"  {found.divergences} divergences, {found.mean_leapfrogs:.0f} leapfrogs per draw,")
     print(f"  {found.min_ess_bulk / took['sample']:.2f} ESS per second of search and sampling.")
     error, inside = recovery(market, fit)

@@ -40,7 +40,7 @@ def main() -> None:
     if options.lanes < _CHAINS * _FITS or options.lanes % (_CHAINS * _FITS):
         parser.error(f"--lanes must be a multiple of a program's, {_CHAINS * _FITS}")
     with precision_scope(options.precision):
-        target, active, _ = padded_target(spec(), training_and_test()[0], Scales.from_panel(training_and_test()[0]))
+        target, active, *_ = padded_target(spec(), training_and_test()[0], Scales.from_panel(training_and_test()[0]))
         data = jax.tree.map(lambda values: jnp.broadcast_to(jnp.asarray(values), (_FITS, *jnp.shape(values))), target)
         flat = 0.1 * jax.random.normal(jax.random.key(0), (_FITS, _CHAINS, active.size)) * jnp.asarray(active)
         gradient = per_lane(_gradient, flat, data, options.lanes)
