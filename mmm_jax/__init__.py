@@ -49,6 +49,7 @@ from mmm_jax.model.components import (
 from mmm_jax.model.events import Event, Holidays, SpecialCause
 from mmm_jax.model.gaussian_process import GaussianProcessMultiplier, GaussianProcessTrend
 from mmm_jax.model.groups import MediaGroup
+from mmm_jax.model.horseshoe import RegularizedHorseshoe
 from mmm_jax.model.likelihoods import LogNormal, NegativeBinomial, Normal, StudentT, TruncatedNormal
 from mmm_jax.model.priors import SpendShare, gamma_from_moments, lognormal_from_interval
 from mmm_jax.model.spec import ModelSpec

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpyro.distributions as dist
 
 from mmm_jax.cli.config import Config
 from mmm_jax.cli.words import did_you_mean, listed
@@ -14,8 +15,9 @@ from mmm_jax.errors import PanelError, SpecError
 from mmm_jax.model.build import parameter_sizes
 from mmm_jax.model.events import event_rows
 from mmm_jax.model.groups import channel_choices, choices_of
+from mmm_jax.model.horseshoe import COEFFICIENT, GlobalScale
 from mmm_jax.model.pooling import parameter_dims
-from mmm_jax.model.priors import SpendShare, expanded, prior_from_dict
+from mmm_jax.model.priors import expanded, prior_from_dict
 from mmm_jax.model.seasonality import calendar_waves
 from mmm_jax.model.spec import ModelSpec
 
@@ -68,10 +70,13 @@ def check_fits(config: Config, spec: ModelSpec, panel: AnyPanel) -> None:
 
 
 def _check_priors(config: Config, spec: ModelSpec, panel: AnyPanel) -> None:
+    if spec.horseshoe is not None:
+        with config.at("model", "priors", COEFFICIENT, errors=SpecError):
+            GlobalScale(spec.horseshoe.expected_nonzero, 1.0).resolve(len(panel.control_names), len(panel))
     sizes, dims = parameter_sizes(spec, panel), parameter_dims(spec, panel)
     for name, prior in spec.priors.items():
         # What partial pooling adds has no place in a model of one market.
-        if not isinstance(prior, SpendShare) and name in dims:
+        if isinstance(prior, dist.Distribution) and name in dims:
             with config.at("model", "priors", name, errors=SpecError):
                 expanded(name, prior, tuple(sizes[dim] for dim in dims[name]))
 

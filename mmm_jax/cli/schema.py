@@ -35,7 +35,7 @@ from mmm_jax.model.event_options import DayWindow
 from mmm_jax.model.events import EVENTS
 from mmm_jax.model.gaussian_process import MULTIPLIERS
 from mmm_jax.model.likelihoods import LIKELIHOODS
-from mmm_jax.model.priors import FAMILIES, SpendShare
+from mmm_jax.model.priors import FAMILIES, PRIOR_RULES
 from mmm_jax.model.spec import POOLING, SCALES, SCHEMA_VERSION, TRENDS
 from mmm_jax.validation.folds import Window
 
@@ -149,7 +149,8 @@ def _part(kinds: Iterable[type], known: Mapping[Any, Schema] | None = None) -> S
 
 def _prior() -> Schema:
     families = {name: _arguments(family) for name, family in FAMILIES.items()}
-    return tagged("dist", {**families, SpendShare.__name__: keys({"scale": POSITIVE})})
+    rules = {name: options(rule, {float: POSITIVE}) for name, rule in PRIOR_RULES.items()}
+    return tagged("dist", {**families, **rules})
 
 
 def _arguments(family: Any) -> Schema:

@@ -5,6 +5,10 @@ say nothing, `w` and `s` are independent, and `w` is the coordinate to take (not
 coefficient down, `w` moves against `s`, in a funnel; then the coefficient is (centred). In between, `w (s / s0)**share`
 is, with a share that grows from 0 to 1 with what the data know; `s0` is the scale at its prior's middle, for the units.
 
+Where every weight has a scale of its own that may be of any size, as in a horseshoe, no share serves them all: it has to
+change with the scale. There, `w sqrt(1 + I s**2)` is the coordinate, where `I` is what the data know of the coefficient: the
+coefficient over its deviation given both.
+
 Reference:
     Papaspiliopoulos, Roberts and Skold (2007), A general framework for the parametrization of hierarchical models.
 """
@@ -16,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mmm_jax.inference.transforms import AbstractChart, constrain
+from mmm_jax.model import horseshoe
 from mmm_jax.model.components import Params
 from mmm_jax.model.gaussian_process import GaussianProcessTrend, SmoothPath
 from mmm_jax.model.geo import GeoMMM
@@ -42,6 +47,21 @@ class Centering(NamedTuple):
         return coordinate * jnp.exp(log_stretch), log_stretch.sum()
 
 
+class AdaptiveCentering(NamedTuple):
+    """Of one block of weights, each under a scale of its own.
+
+    Attributes:
+        information: of the data on every coefficient, in its units to the power of -2, shape (weight,).
+    """
+
+    information: Float[Array, " weight"]
+
+    def weights(self, coordinate: Array, scales: Array) -> tuple[Array, Array]:
+        """Weights of a coordinate, and the logarithm of the volume of a unit of it."""
+        log_stretch = -0.5 * jnp.log1p(self.information * scales**2)
+        return coordinate * jnp.exp(log_stretch), log_stretch.sum()
+
+
 def paths_of(model: MMM | GeoMMM) -> dict[str, SmoothPath]:
     """The model's smooth paths that all markets share, by the name of their weights."""
     one = model.markets if isinstance(model, GeoMMM) else model
@@ -51,9 +71,11 @@ def paths_of(model: MMM | GeoMMM) -> dict[str, SmoothPath]:
     return {path.weights: path for path in found if not own & set(path.parameter_dims)}
 
 
-def centerings(model: MMM | GeoMMM, charts: Mapping[str, AbstractChart]) -> dict[str, Centering]:
-    """How the weights of every path are centred, by what the data know of them."""
-    found = {}
+def centerings(model: MMM | GeoMMM, charts: Mapping[str, AbstractChart]) -> dict[str, Centering | AdaptiveCentering]:
+    """How the weights of every path, and of coefficients that shrink, are centred, by what the data know of them."""
+    found: dict[str, Centering | AdaptiveCentering] = {}
+    if horseshoe.WEIGHT in model.prior_arguments:
+        found[horseshoe.WEIGHT] = AdaptiveCentering(_information(model, horseshoe.WEIGHT))
     for name, path in paths_of(model).items():
         scales = [own for own in path.parameter_dims if own != name]
         middle, _ = constrain({own: jnp.zeros(charts[own].shape) for own in scales}, charts)
@@ -63,19 +85,20 @@ def centerings(model: MMM | GeoMMM, charts: Mapping[str, AbstractChart]) -> dict
     return found
 
 
-def scales_of_paths(model: MMM | GeoMMM) -> set[str]:
-    """Names of the parameters that scale a path's weights."""
-    return {own for name, path in paths_of(model).items() for own in path.parameter_dims if own != name}
+def learned_scales(model: MMM | GeoMMM) -> set[str]:
+    """Names of the parameters that scale a path's weights, or coefficients that shrink."""
+    found = {own for name, path in paths_of(model).items() for own in path.parameter_dims if own != name}
+    return found | {horseshoe.GLOBAL, horseshoe.LOCAL, horseshoe.SLAB} & model.prior_arguments.keys()
 
 
 def placed(
     coordinates: Mapping[str, Array],
     params: Params,
     model: MMM | GeoMMM,
-    given: Mapping[str, Centering],
+    given: Mapping[str, Centering | AdaptiveCentering],
     rule: Callable[[Mapping[str, Array]], tuple[Params, Array]],
 ) -> tuple[Params, Float[Array, ""]]:
-    """The paths' weights, and the sum of what the rule and the coordinates' volume add up.
+    """The weights under learned scales, and the sum of what the rule and the coordinates' volume add up.
 
     Args:
         coordinates: of the weights, by name.
@@ -85,8 +108,10 @@ def placed(
         rule: from real values to parameters, see `density`.
     """
     found, added = {}, jnp.zeros(())
-    for name, path in paths_of(model).items():
-        weights, volume = given[name].weights(coordinates[name], path.deviations(params))
+    deviations = {name: path.deviations for name, path in paths_of(model).items()}
+    deviations |= {horseshoe.WEIGHT: horseshoe.deviations} if horseshoe.WEIGHT in given else {}
+    for name, scales in deviations.items():
+        weights, volume = given[name].weights(coordinates[name], scales(params))
         own, more = rule({name: weights})
         found, added = {**found, **own}, added + more + volume
     return found, added
@@ -101,9 +126,19 @@ def _information(model: MMM | GeoMMM, name: str) -> Float[Array, " weight"]:
     mean = (observed * target).sum() / rows
     # The target's whole variance stands for the noise, which is not known yet.
     noise = (observed * (target - mean) ** 2).sum() / rows
-    waves = _trend_waves(model) if name == "trend_weight" else _MEDIA * mean * jnp.asarray(one.multiplier_basis)
-    squares = (observed[..., None, :] * waves**2).sum(-1)
+    if name == horseshoe.WEIGHT and not one.likelihood.additive:
+        # Their coefficients act on the logarithm, whose variance is about the relative one.
+        noise = noise / jnp.maximum(mean**2, jnp.finfo(noise.dtype).tiny)
+    squares = (observed[..., None, :] * _waves(model, name, mean) ** 2).sum(-1)
     return squares.reshape(-1, squares.shape[-1]).sum(0) / jnp.maximum(noise, jnp.finfo(noise.dtype).tiny)
+
+
+def _waves(model: MMM | GeoMMM, name: str, mean: Array) -> Float[Array, "*geo wave time"]:
+    """What every coefficient of a block multiplies."""
+    one = model.markets if isinstance(model, GeoMMM) else model
+    if name == horseshoe.WEIGHT:
+        return one.design[..., : model.prior_arguments[name]["loc"].shape[-1], :]
+    return _trend_waves(model) if name == "trend_weight" else _MEDIA * mean * jnp.asarray(one.multiplier_basis)
 
 
 def _trend_waves(model: MMM | GeoMMM) -> Float[Array, "*geo wave time"]:

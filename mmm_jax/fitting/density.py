@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.data.geo_scaling import AnyScales
-from mmm_jax.fitting.centering import Centering, centerings, placed, scales_of_paths
+from mmm_jax.fitting.centering import AdaptiveCentering, Centering, centerings, learned_scales, placed
 from mmm_jax.inference.coloring import SHARED
 from mmm_jax.inference.transforms import AbstractChart, LocationScale, charts_of, constrain, split, standardized
 from mmm_jax.model.build import build_any_model
@@ -48,7 +48,7 @@ class Target(NamedTuple):
     model: MMM | GeoMMM
     charts: dict[str, AbstractChart]
     leveling: Float[Array, "*rows"]
-    centering: dict[str, Centering]
+    centering: dict[str, Centering | AdaptiveCentering]
 
 
 class Prepared(NamedTuple):
@@ -73,7 +73,7 @@ def _in_units_of_data(charts: dict[str, AbstractChart], model: MMM | GeoMMM) -> 
     anything that the data admit for some, whose posterior would be too narrow a needle to find in the prior's units. There,
     the unit is a control whose largest value moves the target by its scale.
     """
-    chart, one = charts["gamma_control"], model.markets if isinstance(model, GeoMMM) else model
+    chart, one = charts.get("gamma_control"), model.markets if isinstance(model, GeoMMM) else model
     if not isinstance(chart, LocationScale) or chart.shape[-1] == 0:
         return charts
     controls = jnp.abs(one.design[..., : chart.shape[-1], :]).max(axis=-1)
@@ -112,13 +112,13 @@ def _blocks(target: Target, dims: Mapping[str, tuple[str, ...]]) -> np.ndarray:
 
 
 def _spreads(target: Target) -> np.ndarray:
-    """1 for learned scales: of partially pooled parameters, and of smooth paths.
+    """1 for learned scales: of partially pooled parameters, of smooth paths, and of coefficients that shrink.
 
     Where all geos agree and the scale is 0, the joint density has a peak, infinitely high and of no volume: the mode is
     searched with scales held at their prior's median.
     """
     pooled = {f"{part.name}_eta" for part in target.model.pooling} if isinstance(target.model, GeoMMM) else set()
-    scales = pooled | scales_of_paths(target.model)
+    scales = pooled | learned_scales(target.model)
     found = [np.full(chart.shape, float(name in scales)).ravel() for name, chart in sorted(target.charts.items())]
     return np.concatenate(found)
 

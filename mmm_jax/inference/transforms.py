@@ -22,6 +22,7 @@ import numpyro.distributions as dist
 from jax.scipy.special import digamma, logit, ndtr, ndtri, polygamma
 from jaxtyping import Array, Float
 
+from mmm_jax.inference.half_student import HalfStudentT
 from mmm_jax.kernels.normal import (
     LOG_SQRT_2PI,
     half_normal_log_derivative,
@@ -293,6 +294,13 @@ def _inverse_gamma(prior: Any) -> AbstractChart:
     return LogLocationScale(jnp.log(prior.rate) - digamma(prior.concentration), jnp.sqrt(polygamma(1, prior.concentration)))
 
 
+def _half_student(prior: Any) -> AbstractChart:
+    # The square over that of the scale has an F distribution with 1 and `df` degrees of freedom.
+    half = 0.5 * prior.df
+    middle = 0.5 * (digamma(0.5) - math.log(0.5) - digamma(half) + jnp.log(half))
+    return LogLocationScale(jnp.log(prior.scale) + middle, 0.5 * jnp.sqrt(polygamma(1, 0.5) + polygamma(1, half)))
+
+
 def _half_cauchy(prior: Any) -> AbstractChart:
     # The logarithm of a half-Cauchy variable is symmetric around that of its scale, with the variance (pi / 2)**2.
     return LogLocationScale(jnp.log(prior.scale), jnp.full_like(prior.scale, 0.5 * math.pi))
@@ -306,6 +314,7 @@ CHARTS: dict[type[dist.Distribution], Callable[..., AbstractChart]] = {
     dist.Gamma: _gamma,
     dist.HalfCauchy: _half_cauchy,
     dist.HalfNormal: lambda prior: HalfNormalQuantile(prior.scale),
+    HalfStudentT: _half_student,
     dist.InverseGamma: _inverse_gamma,
     dist.Laplace: lambda prior: LaplaceQuantile(prior.loc, prior.scale),
     dist.LogNormal: lambda prior: LogLocationScale(prior.loc, prior.scale, standardizes=True),

@@ -24,12 +24,13 @@ from mmm_jax.model.events import event_names, event_rows
 from mmm_jax.model.experiment_rows import experiment_rows
 from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.groups import channel_labels
+from mmm_jax.model.horseshoe import GlobalScale
 from mmm_jax.model.media import Parts, media_parts
 from mmm_jax.model.mmm import MMM
 from mmm_jax.model.organic import resolved_share
 from mmm_jax.model.padding import Sizes, padded_numbers, padded_priors
 from mmm_jax.model.pooling import Pooled, all_priors, parameter_dims, pooled_parameters
-from mmm_jax.model.priors import KindPriors, SpendShare, expanded
+from mmm_jax.model.priors import DefaultPrior, KindPriors, SpendShare, expanded
 from mmm_jax.model.returns import return_units
 from mmm_jax.model.seasonality import calendar_waves, mode_labels
 from mmm_jax.model.spec import ModelSpec
@@ -272,17 +273,24 @@ def resolved_priors(spec: ModelSpec, training: AnyPanel) -> dict[str, tuple[type
     labels, dims, resolved = coordinates(spec, training), parameter_dims(spec, training), {}
     for name, prior in all_priors(spec, training).items():
         shape = tuple(len(labels[dim]) for dim in dims[name])
-        found = _resolved(prior, labels[dims[name][-1]], training) if isinstance(prior, (SpendShare, KindPriors)) else prior
+        found = _resolved(prior, labels[dims[name][-1]] if dims[name] else [], training)
         resolved[name] = (type(found), expanded(name, found, shape))
     return resolved
 
 
-def _resolved(prior: SpendShare | KindPriors, channels: list[str], training: AnyPanel) -> dist.Distribution:
-    """The distribution of a parameter that these channels have."""
+def _resolved(prior: DefaultPrior, channels: list[str], training: AnyPanel) -> dist.Distribution:
+    """The distribution of a parameter that these channels have, or whatever its last dimension is."""
     if isinstance(prior, KindPriors):
         return prior.resolve(channels)
-    places = [training.channels.index(name) for name in channels]
-    return dist.HalfNormal(np.asarray(resolved_share(prior, training).scale)[places])
+    if isinstance(prior, SpendShare):
+        places = [training.channels.index(name) for name in channels]
+        return dist.HalfNormal(np.asarray(resolved_share(prior, training).scale)[places])
+    if isinstance(prior, GlobalScale):
+        counted = training.observed if isinstance(training, GeoPanel) else training.counted
+        return prior.resolve(len(training.control_names), int(counted.sum()))
+    if isinstance(prior, dist.Distribution):
+        return prior
+    raise TypeError(f"{type(prior).__name__} states the priors of other parameters, and is none itself.")
 
 
 def families_of(priors: Mapping[str, tuple[type[dist.Distribution], Any]]) -> Families:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from mmm_jax.model.components import Params
 from mmm_jax.model.experiments import ExperimentRows
+from mmm_jax.model.horseshoe import with_coefficients
 from mmm_jax.model.likelihoods import AbstractLikelihood
 from mmm_jax.model.mmm import MMM, AbstractMMM
 from mmm_jax.model.pooling import Pooled, shifted
@@ -68,6 +69,7 @@ class GeoMMM(AbstractMMM):
 
     def completed(self, params: Params) -> Params:
         """The parameters with those that follow from others, in every geo on their own."""
+        params = with_coefficients(params)
         derived = [part.name for part in self.pooling if part.derived]
         if not derived:
             return params

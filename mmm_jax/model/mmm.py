@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from mmm_jax.model.components import Params
 from mmm_jax.model.experiments import Answer, ExperimentRows
 from mmm_jax.model.gaussian_process import AbstractMultiplier
+from mmm_jax.model.horseshoe import with_coefficients
 from mmm_jax.model.likelihoods import AbstractLikelihood
 from mmm_jax.model.media import Parts, effect_places, filled, joined, joined_weights
 from mmm_jax.model.returns import with_effects
@@ -143,7 +144,11 @@ class MMM(AbstractMMM):
         return self.windows.shape[-2]
 
     def completed(self, params: Params) -> Params:
-        """The parameters with those that follow from others: the effects, where the prior is stated on a return."""
+        """The parameters with those that follow from others.
+
+        The effects, where the prior is stated on a return; the controls' coefficients, where most of them are shrunk.
+        """
+        params = with_coefficients(params)
         if self.return_units is None:
             return params
         return with_effects(self, params, self.media_prior, effect_places(self.parts))

@@ -15,6 +15,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array
 
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
+from mmm_jax.model.horseshoe import COEFFICIENT
 from mmm_jax.model.priors import DefaultPrior, KindPriors, SpendShare
 from mmm_jax.model.spec import ModelSpec
 
@@ -48,7 +49,13 @@ def pooled_parameters(spec: ModelSpec, panel: AnyPanel) -> tuple[Pooled, ...]:
     priors, pools = spec.all_priors(), isinstance(panel, GeoPanel) and len(panel.geos) > 1
     how = spec.pooling_by_parameter if pools else dict.fromkeys(spec.parameter_dims, "complete")
     return tuple(
-        Pooled(name, dims, how[name], "real" if name in spec.derived else link_of(priors[name]), name in spec.derived)
+        Pooled(
+            name,
+            dims,
+            how[name],
+            "real" if name in spec.derived else link_of(priors[name]),
+            name in spec.derived and name != COEFFICIENT,
+        )
         for name, dims in spec.parameter_dims.items()
     )
 

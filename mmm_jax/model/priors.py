@@ -1,5 +1,6 @@
 """Priors as data: NumPyro distributions that print, compare, serialise and broadcast."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from mmm_jax.errors import SpecError
+from mmm_jax.model.horseshoe import COEFFICIENT, GlobalScale, RegularizedHorseshoe
 
 FAMILIES: dict[str, type[dist.Distribution]] = {
     family.__name__: family
@@ -79,7 +81,13 @@ class KindPriors:
         return type(self.every[0])(**{name: np.array([float(one[name]) for one in each]) for name in names})
 
 
-Prior = dist.Distribution | SpendShare
+Rule = SpendShare | RegularizedHorseshoe
+"""What a user may state in place of a distribution."""
+
+Prior = dist.Distribution | Rule | GlobalScale
+
+PRIOR_RULES: dict[str, type[Rule]] = {rule.__name__: rule for rule in (SpendShare, RegularizedHorseshoe)}
+"""Rules that become distributions once there is a panel."""
 
 DefaultPrior = Prior | KindPriors
 """Of a part, where the user gives none."""
@@ -117,11 +125,13 @@ def lognormal_from_interval(low: float, high: float, mass: float = 0.9) -> dist.
 
 def check_prior(name: str, prior: object) -> None:
     """Raise a `SpecError` unless the prior is of a known family."""
-    if not isinstance(prior, SpendShare) and type(prior) not in FAMILIES.values():
+    if not isinstance(prior, Rule) and type(prior) not in FAMILIES.values():
         raise SpecError(
             f"The prior of {name!r} must be a NumPyro distribution of one of the families {', '.join(FAMILIES)}, "
             f"or SpendShare(); got {type(prior).__name__}."
         )
+    if isinstance(prior, RegularizedHorseshoe) and name != COEFFICIENT:
+        raise SpecError(f"RegularizedHorseshoe is a prior of {COEFFICIENT!r} only, but is given for {name!r}.")
     if isinstance(prior, dist.Uniform) and not np.all(np.asarray(prior.low) < np.asarray(prior.high)):
         raise SpecError(f"The prior of {name!r}, Uniform: low must be below high, got {prior.low} and {prior.high}.")
 
@@ -145,15 +155,17 @@ def expanded(name: str, prior: dist.Distribution, shape: tuple[int, ...]) -> dic
         ) from error
 
 
-def prior_to_dict(prior: Prior) -> dict[str, Any]:
+def prior_to_dict(prior: dist.Distribution | Rule) -> dict[str, Any]:
     """Plain values, for JSON and YAML."""
     if isinstance(prior, SpendShare):
         return {"dist": "SpendShare", "scale": prior.scale}
+    if isinstance(prior, RegularizedHorseshoe):
+        return {"dist": "RegularizedHorseshoe", **prior.options()}
     values = {name: np.asarray(value, float).tolist() for name, value in arguments(prior).items()}
     return {"dist": type(prior).__name__, **values}
 
 
-def prior_from_dict(name: str, values: Mapping[str, Any]) -> Prior:
+def prior_from_dict(name: str, values: Mapping[str, Any]) -> dist.Distribution | Rule:
     """The inverse of `prior_to_dict`.
 
     Raises:
@@ -161,12 +173,12 @@ def prior_from_dict(name: str, values: Mapping[str, Any]) -> Prior:
     """
     given = dict(values)
     family = given.pop("dist", None)
-    if family == "SpendShare":
-        builder, known = SpendShare, ("scale",)
+    if family in PRIOR_RULES:
+        builder, known = PRIOR_RULES[family], tuple(item.name for item in dataclasses.fields(PRIOR_RULES[family]))
     elif family in FAMILIES:
         builder, known = FAMILIES[family], tuple(FAMILIES[family].arg_constraints)
     else:
-        raise SpecError(f"The prior of {name!r} names the family {family!r}; known: {', '.join([*FAMILIES, 'SpendShare'])}.")
+        raise SpecError(f"The prior of {name!r} names the family {family!r}; known: {', '.join([*FAMILIES, *PRIOR_RULES])}.")
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise SpecError(f"The prior of {name!r}: {family} has no argument {unknown[0]!r}; it has {', '.join(known)}.")
@@ -177,7 +189,7 @@ def prior_from_dict(name: str, values: Mapping[str, Any]) -> Prior:
 
 
 def _validate(builder: Any) -> dict[str, bool]:
-    return {} if builder is SpendShare else {"validate_args": True}
+    return {} if builder in PRIOR_RULES.values() else {"validate_args": True}
 
 
 def _number(value: Any) -> Any:

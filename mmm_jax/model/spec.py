@@ -25,10 +25,11 @@ from mmm_jax.model.groups import (
     media_dims,
     media_priors,
 )
+from mmm_jax.model.horseshoe import COEFFICIENT, RegularizedHorseshoe
 from mmm_jax.model.likelihoods import LIKELIHOODS, AbstractLikelihood, Normal
-from mmm_jax.model.priors import DefaultPrior, Prior, check_prior, prior_from_dict, prior_to_dict
+from mmm_jax.model.priors import DefaultPrior, Prior, Rule, check_prior, prior_from_dict, prior_to_dict
 from mmm_jax.model.seasonality import check_waves
-from mmm_jax.model.spec_checks import check_media_prior
+from mmm_jax.model.spec_checks import check_horseshoe, check_media_prior
 from mmm_jax.model.trends import AbstractTrend, KnotTrend, LinearTrend, PiecewiseTrend
 
 SCHEMA_VERSION = 1
@@ -79,7 +80,8 @@ class ModelSpec:
             `GaussianProcessTrend(...)`.
         events: `Event(...)`, `Holidays(...)` and `SpecialCause(...)`: days that differ from others.
         likelihood: scatter of the target.
-        priors: NumPyro distributions (or `SpendShare()`) by parameter name, for those that differ from the defaults.
+        priors: NumPyro distributions (or `SpendShare()`) by parameter name, for those that differ from the defaults; of
+            many controls of which few matter, `RegularizedHorseshoe(...)` as that of `gamma_control`.
         media_multiplier: `None`, or `GaussianProcessMultiplier(...)`: all media work better in some times than in others.
         media_prior: what the prior of a channel's effect is stated on: the saturation's `effect` parameter, or its `roas`,
             `marginal_roas` or `contribution_share` over the training rows. For these, `priors` must have one of that name.
@@ -106,7 +108,7 @@ class ModelSpec:
     trend: AbstractTrend | None = None
     events: Sequence[AbstractEvent] = ()
     likelihood: AbstractLikelihood = field(default_factory=Normal)
-    priors: Mapping[str, Prior] = field(default_factory=dict)
+    priors: Mapping[str, dist.Distribution | Rule] = field(default_factory=dict)
     media_multiplier: AbstractMultiplier | None = None
     media_prior: str = "effect"
     standardize_controls: bool = False
@@ -128,7 +130,7 @@ class ModelSpec:
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
         check_media_prior(self)
         self._check_pooling()
-        known = [name for name in (*self.parameter_dims, *self.pooling_priors()) if name not in self.derived]
+        known = [name for name in (*self.parameter_dims, *self.pooling_priors()) if name not in self._not_stated]
         unknown = sorted(set(self.priors) - set(known))
         if unknown:
             raise SpecError(
@@ -138,11 +140,12 @@ class ModelSpec:
         for name, prior in self.priors.items():
             check_prior(name, prior)
         check_group_priors(self)
+        check_horseshoe(self)
         object.__setattr__(self, "pooling", MappingProxyType(dict(self.pooling)))
 
     def _check_pooling(self) -> None:
         for name, how in self.pooling.items():
-            known = [known for known in self.parameter_dims if known not in self.derived]
+            known = [known for known in self.parameter_dims if known not in self._not_stated]
             if name not in known:
                 raise SpecError(
                     f"ModelSpec.pooling names {name!r}, which this model does not have; "
@@ -162,7 +165,8 @@ class ModelSpec:
             dims[self.media_prior] = ("channel",)
         if self.media_multiplier is not None:
             dims |= self.media_multiplier.path.parameter_dims
-        dims["gamma_control"] = ("control",)
+        dims[COEFFICIENT] = ("control",)
+        dims |= {} if self.horseshoe is None else self.horseshoe.dims
         if self.yearly_seasonality:
             dims["gamma_fourier"] = ("fourier_mode",)
         if self.monthly_seasonality:
@@ -178,7 +182,20 @@ class ModelSpec:
     @property
     def derived(self) -> tuple[str, ...]:
         """Of the parameters, those that follow from others and have no prior of their own."""
-        return () if self.media_prior == "effect" else self.effects
+        found = () if self.media_prior == "effect" else self.effects
+        return found if self.horseshoe is None else (*found, COEFFICIENT)
+
+    @property
+    def horseshoe(self) -> RegularizedHorseshoe | None:
+        """The prior of the controls' coefficients, where it is one that shrinks most of them."""
+        prior = self.priors.get(COEFFICIENT)
+        return prior if isinstance(prior, RegularizedHorseshoe) else None
+
+    @property
+    def _not_stated(self) -> tuple[str, ...]:
+        """Parameters whose prior is not the user's to state: what follows from others, and what a rule adds."""
+        found = () if self.media_prior == "effect" else self.effects
+        return found if self.horseshoe is None else (*found, *self.horseshoe.dims)
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -202,15 +219,18 @@ class ModelSpec:
         for part in (self.trend, self.media_multiplier):
             defaults |= {} if part is None else part.default_priors()
         defaults |= self.likelihood.default_priors()
-        return {name: {**defaults, **self.priors}[name] for name in self.parameter_dims if name not in self.derived}
+        found = {**defaults, **self.priors}
+        found |= {} if self.horseshoe is None else self.horseshoe.priors(found.get("y_sigma"))
+        return {name: found[name] for name in self.parameter_dims if name not in self.derived}
 
     @property
     def pooling_by_parameter(self) -> dict[str, str]:
         """How every parameter differs over geos: the defaults, overridden by `pooling`."""
         partial = {"intercept", *(self.effects if self.media_prior == "effect" else (self.media_prior,))}
         defaults = {name: "partial" if name in partial else "complete" for name in self.parameter_dims}
-        # What follows from others differs from geo to geo as these, and as spend, do.
-        return {**defaults, **self.pooling, **dict.fromkeys(self.derived, "none")}
+        # An effect that follows from a return differs from geo to geo as these, and as spend, do.
+        by_geo = {name: "none" for name in self.derived if name != COEFFICIENT}
+        return {**defaults, **self.pooling, **by_geo}
 
     def pooling_priors(self) -> dict[str, DefaultPrior]:
         """Priors of what partial pooling adds to the parameters: the geos' spread `eta`, and their place in it `eps`."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from mmm_jax.errors import SpecError
 from mmm_jax.model.groups import choices_of
+from mmm_jax.model.horseshoe import COEFFICIENT
 from mmm_jax.model.returns import RETURNS
 
 if TYPE_CHECKING:
@@ -33,3 +34,21 @@ def check_media_prior(spec: "ModelSpec") -> None:
             f"ModelSpec.media_prior={chosen!r} needs effects that add up, but {type(spec.likelihood).__name__} has a log "
             "link. Choose another likelihood, or media_prior='effect'."
         )
+
+
+def check_horseshoe(spec: "ModelSpec") -> None:
+    """Raise a `SpecError` unless the controls are fit to be shrunk together, and the prior's noise scale is known."""
+    if spec.horseshoe is None:
+        return
+    if not spec.standardize_controls:
+        raise SpecError(
+            f"RegularizedHorseshoe as the prior of {COEFFICIENT!r} needs ModelSpec.standardize_controls=True: it shrinks "
+            "all controls alike, and as they are given, their units would decide which of them shrink."
+        )
+    how = spec.pooling.get(COEFFICIENT, "complete")
+    if how != "complete":
+        raise SpecError(
+            f"ModelSpec.pooling of {COEFFICIENT!r} is {how!r}, but RegularizedHorseshoe is a prior of coefficients that all "
+            "geos share. Leave it out of `pooling`, or give the coefficients another prior, such as Normal."
+        )
+    spec.all_priors()

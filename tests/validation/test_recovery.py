@@ -86,6 +86,9 @@ SPECS = {
         priors={"roas": mj.lognormal_from_interval(3.0, 30.0)}
         | {name: prior for name, prior in SPEC.priors.items() if name != "saturation_beta"},
     ),
+    "RegularizedHorseshoe": with_priors(
+        replace(NORMAL, standardize_controls=True), gamma_control=mj.RegularizedHorseshoe(2, slab_scale=0.2)
+    ),
     "contribution_share": mj.ModelSpec(
         adstock=SPEC.adstock,
         media_prior="contribution_share",
@@ -135,6 +138,9 @@ def test_a_component_finds_what_made_its_data(name):
     panel = small_market(70)
     if name == "NegativeBinomial":
         panel = panel.with_target(np.round(panel.target / 1e5))
+    if name == "RegularizedHorseshoe":
+        controls = np.random.default_rng(3).normal(size=(8, len(panel)))
+        panel = replace(panel, controls=controls, control_names=tuple(f"control_{k + 1}" for k in range(8)))
     assert_recovered(calibration(SPECS[name], panel, SEEDS))
 
 
