@@ -19,6 +19,7 @@ from mmm_jax.errors import (
     PanelError,
     PlanError,
     PredictionError,
+    PriorWarning,
     SamplingError,
     SpecError,
     StoreError,

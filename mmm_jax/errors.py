@@ -15,6 +15,7 @@ MMMError
 └── DatasetError          a public data set cannot be had
 
 MMMWarning
+├── PriorWarning          the prior says what cannot be, such as media that bring more than everything
 ├── ConvergenceWarning    the draws should not be trusted yet
 └── ApproximationWarning  the draws are those of an approximation; says whether to believe it
 ```
@@ -77,6 +78,10 @@ class MMMWarning(UserWarning):
 
 class ConvergenceWarning(MMMWarning):
     """The sampler's diagnostics say that the draws should not be trusted yet."""
+
+
+class PriorWarning(MMMWarning):
+    """The prior says what cannot be; names what in it does, and what to state instead."""
 
 
 class ApproximationWarning(MMMWarning):

@@ -55,6 +55,19 @@ def channel_totals(model: MMM, params: Params, rows: Float[Array, " time"]) -> F
     return contributions(model, params)["media"] @ rows
 
 
+def media_totals(model: MMM, params: Params, rows: Float[Array, " time"]) -> dict[str, Array]:
+    """Contribution summed over the rows whose weight is 1: of all media together, `media` (), and by `channel`.
+
+    With a log link, of all media: what would be lost without any of them.
+    """
+    by_channel = channel_totals(model, params, rows)
+    if model.likelihood.additive:
+        return {"media": by_channel.sum(), "channel": by_channel}
+    mu = model.mean(params)
+    without = model.expectation(mu - model.media_total(params), params)
+    return {"media": (model.expectation(mu, params) - without) @ rows, "channel": by_channel}
+
+
 def component_totals(
     model: MMM, params: Params, rows: Float[Array, " time"], reference: Float[Array, " control"] | None = None
 ) -> Contributions:

@@ -78,7 +78,7 @@ def _check_priors(config: Config, spec: ModelSpec, panel: AnyPanel) -> None:
         # What partial pooling adds has no place in a model of one market.
         if isinstance(prior, dist.Distribution) and name in dims:
             with config.at("model", "priors", name, errors=SpecError):
-                expanded(name, prior, tuple(sizes[dim] for dim in dims[name]))
+                expanded(name, prior, {dim: sizes[dim] for dim in dims[name]})
 
 
 def _check_target(config: Config, spec: ModelSpec, panel: AnyPanel, markets: tuple[Panel, ...]) -> None:

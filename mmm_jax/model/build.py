@@ -272,9 +272,11 @@ def resolved_priors(spec: ModelSpec, training: AnyPanel) -> dict[str, tuple[type
     """Family and arguments of every parameter's prior, with the parameter's shape; rules such as `SpendShare` applied."""
     labels, dims, resolved = coordinates(spec, training), parameter_dims(spec, training), {}
     for name, prior in all_priors(spec, training).items():
-        shape = tuple(len(labels[dim]) for dim in dims[name])
+        sizes = {dim: len(labels[dim]) for dim in dims[name]}
         found = _resolved(prior, labels[dims[name][-1]] if dims[name] else [], training)
-        resolved[name] = (type(found), expanded(name, found, shape))
+        own = isinstance(training, GeoPanel) and name in spec.parameter_dims and "geo" not in sizes
+        hint = f" Every geo's own prior needs ModelSpec.pooling={{{name!r}: 'none'}}." if own else ""
+        resolved[name] = (type(found), expanded(name, found, sizes, hint))
     return resolved
 
 

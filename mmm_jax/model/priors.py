@@ -141,18 +141,37 @@ def arguments(prior: dist.Distribution) -> dict[str, Any]:
     return {name: getattr(prior, name) for name in type(prior).arg_constraints}
 
 
-def expanded(name: str, prior: dist.Distribution, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+def expanded(name: str, prior: dist.Distribution, sizes: Mapping[str, int], hint: str = "") -> dict[str, np.ndarray]:
     """The prior's arguments by name, each of the parameter's shape.
 
+    Args:
+        name: of the parameter.
+        prior: its arguments are numbers, or arrays that are aligned with the parameter's last dimensions.
+        sizes: of the parameter's dimensions, by name.
+        hint: what else to say where they do not fit.
+
     Raises:
-        SpecError: the arguments do not broadcast to the shape; names the parameter.
+        SpecError: the arguments do not broadcast to the shape; names the parameter, its dimensions and their sizes.
     """
+    shape = tuple(sizes.values())
     try:
         return {key: np.broadcast_to(np.asarray(value, float), shape) for key, value in arguments(prior).items()}
     except ValueError as error:
         raise SpecError(
-            f"The prior of {name!r} has the batch shape {prior.batch_shape}, which does not fit the parameter's {shape}."
+            f"The prior of {name!r} has the batch shape {prior.batch_shape}, which does not fit the parameter's "
+            f"{_words(sizes)}.{hint}"
         ) from error
+
+
+def _words(sizes: Mapping[str, int]) -> str:
+    """Dimensions with their sizes, and what arrays may be aligned with them."""
+    named = ", ".join(f"{dim}: {size}" for dim, size in sizes.items())
+    if len(sizes) < 2:
+        return f"shape ({named})" if sizes else "shape (): it is one number"
+    first, *rest = sizes.values()
+    shapes = (tuple(rest), (first, *(1 for _ in rest)), tuple(sizes.values()))
+    each = (", ".join(list(sizes)[1:]), next(iter(sizes)), "both")
+    return f"shape ({named}). Arrays may have " + ", ".join(f"{s} by {by}" for s, by in zip(shapes, each, strict=True))
 
 
 def prior_to_dict(prior: dist.Distribution | Rule) -> dict[str, Any]:

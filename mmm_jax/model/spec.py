@@ -29,7 +29,7 @@ from mmm_jax.model.horseshoe import COEFFICIENT, RegularizedHorseshoe
 from mmm_jax.model.likelihoods import LIKELIHOODS, AbstractLikelihood, Normal
 from mmm_jax.model.priors import DefaultPrior, Prior, Rule, check_prior, prior_from_dict, prior_to_dict
 from mmm_jax.model.seasonality import check_waves
-from mmm_jax.model.spec_checks import check_horseshoe, check_media_prior
+from mmm_jax.model.spec_checks import check_horseshoe, check_media_prior, check_spreads
 from mmm_jax.model.trends import AbstractTrend, KnotTrend, LinearTrend, PiecewiseTrend
 
 SCHEMA_VERSION = 1
@@ -81,7 +81,10 @@ class ModelSpec:
         events: `Event(...)`, `Holidays(...)` and `SpecialCause(...)`: days that differ from others.
         likelihood: scatter of the target.
         priors: NumPyro distributions (or `SpendShare()`) by parameter name, for those that differ from the defaults; of
-            many controls of which few matter, `RegularizedHorseshoe(...)` as that of `gamma_control`.
+            many controls of which few matter, `RegularizedHorseshoe(...)` as that of `gamma_control`. Their arguments may be
+            arrays, aligned with the parameter's last dimensions: by channel, say, or, of a parameter that every geo has on
+            its own (`pooling` is `none`), by geo, or by geo and channel. Of one that is partially pooled, the priors of the
+            geos' spread `<name>_eta` and of their places in it `<name>_eps` may be stated as well.
         media_multiplier: `None`, or `GaussianProcessMultiplier(...)`: all media work better in some times than in others.
         media_prior: what the prior of a channel's effect is stated on: the saturation's `effect` parameter, or its `roas`,
             `marginal_roas` or `contribution_share` over the training rows. For these, `priors` must have one of that name.
@@ -141,6 +144,7 @@ class ModelSpec:
             check_prior(name, prior)
         check_group_priors(self)
         check_horseshoe(self)
+        check_spreads(self)
         object.__setattr__(self, "pooling", MappingProxyType(dict(self.pooling)))
 
     def _check_pooling(self) -> None:

@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpyro.distributions as dist
+
 from mmm_jax.errors import SpecError
 from mmm_jax.model.groups import choices_of
 from mmm_jax.model.horseshoe import COEFFICIENT
@@ -34,6 +37,19 @@ def check_media_prior(spec: "ModelSpec") -> None:
             f"ModelSpec.media_prior={chosen!r} needs effects that add up, but {type(spec.likelihood).__name__} has a log "
             "link. Choose another likelihood, or media_prior='effect'."
         )
+
+
+def check_spreads(spec: "ModelSpec") -> None:
+    """Raise a `SpecError` unless the priors of what geos scatter by admit positive values only."""
+    for name, prior in spec.pooling_priors().items():
+        signed = isinstance(prior, (dist.Cauchy, dist.Laplace, dist.Normal, dist.StudentT))
+        if isinstance(prior, dist.Uniform):
+            signed = bool(np.any(np.asarray(prior.low) < 0))
+        if name.endswith("_eta") and signed:
+            raise SpecError(
+                f"The prior of {name!r}, by which geos scatter, must be of positive values only, such as HalfNormal(0.3); "
+                f"got {type(prior).__name__}."
+            )
 
 
 def check_horseshoe(spec: "ModelSpec") -> None:
