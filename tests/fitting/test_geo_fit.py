@@ -149,7 +149,7 @@ def test_batches_hold_geos_and_markets_side_by_side(geo_fit, panels, tmp_path):
 
 
 def test_prior_draws_of_geos(panels):
-    prior = mj.sample_prior(panels[0], SPEC, num_samples=20)
+    prior = mj.sample_prior(panels[0], SPEC, num_samples=20, max_excess_probability=1.0)
     assert prior["prior"]["intercept_eps"].dims == ("chain", "draw", "geo")
     assert prior["prior_predictive"]["y"].dims == ("chain", "draw", "date", "geo")
     assert prior["observed_data"]["sales"].dims == ("geo", "date")

@@ -36,7 +36,7 @@ def test_shares_are_counterfactual_means_over_the_outcome(name, panel):
     tree = mj.sample_prior(rows, spec, num_samples=3, precision="float64")
     counted = rows.observed if name == "geos" else rows.counted
     with precision_scope("float64"):
-        model = build_any_model(spec, rows, scales_of(rows))
+        model = build_any_model(spec, rows, scales_of(rows, scale="geo", standardize_controls=False))
         draw = {key: jnp.asarray(values.to_numpy()[0, 1]) for key, values in tree["prior"].items()}
         if isinstance(model, GeoMMM):
             lost = jax.jit(lambda one: one.everywhere(lost_without_media, draw))(model)
