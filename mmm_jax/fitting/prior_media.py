@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +26,7 @@ _NAMED = 3
 """Channels that a warning names."""
 
 
-def media_shares(model: MMM | GeoMMM, draws: Mapping[str, np.ndarray], spec: ModelSpec, panel: AnyPanel) -> xr.Dataset:
+def media_shares(model: MMM | GeoMMM, draws: Mapping[str, Any], spec: ModelSpec, panel: AnyPanel) -> xr.Dataset:
     """Contributions of media over the outcome of the training rows that count, for every draw of the prior.
 
     Args:

@@ -18,13 +18,17 @@ class HalfStudentT(dist.Distribution):
     """
 
     arg_constraints = {"df": constraints.positive, "scale": constraints.positive}
-    support = constraints.positive
     reparametrized_params = ["df", "scale"]
 
     def __init__(self, df: Array | float = 1.0, scale: Array | float = 1.0, *, validate_args: bool | None = None) -> None:
         shape = jnp.broadcast_shapes(jnp.shape(df), jnp.shape(scale))
         self.df, self.scale = jnp.broadcast_to(df, shape), jnp.broadcast_to(scale, shape)
         super().__init__(batch_shape=shape, validate_args=validate_args)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Positive numbers."""
+        return constraints.positive
 
     def sample(self, key: jax.Array | None, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws of shape `sample_shape + batch_shape`."""

@@ -6,6 +6,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+from mmm_jax.inference.half_student import HalfStudentT
 from mmm_jax.inference.transforms import (
     CHARTS,
     BetaOneQuantile,
@@ -27,6 +28,7 @@ PRIORS = {
     "gamma wide": lambda: dist.Gamma(jnp.array(0.64), jnp.array(0.32)),
     "half-cauchy": lambda: dist.HalfCauchy(jnp.array(2.0)),
     "half-normal": lambda: dist.HalfNormal(jnp.array(0.05)),
+    "half-student": lambda: HalfStudentT(jnp.array(3.0), jnp.array(2.0)),
     "inverse gamma": lambda: dist.InverseGamma(jnp.array(5.0), jnp.array(1.0)),
     "laplace": lambda: dist.Laplace(jnp.array(0.5), jnp.array(2.0)),
     "log-normal": lambda: dist.LogNormal(jnp.array(1.0), jnp.array(0.5)),

@@ -96,7 +96,7 @@ def test_flat_vectors_have_the_models_density_and_padding_adds_a_constant(geos, 
     """The Jacobian of the adaptive coordinates by autodiff; scales are held while the mode is searched."""
     rows, spec = geo_panel if geos else panel, spec_of(2)
     scales = scales_of(rows, spec)
-    target, (padded, active, searched) = target_of(build_any_model(spec, rows, scales)), padded_target(spec, rows, scales)
+    target, (padded, active, searched, _) = target_of(build_any_model(spec, rows, scales)), padded_target(spec, rows, scales)
     size, real = flat_size(target.charts), np.flatnonzero(active)
     held = 2 + len(rows.control_names) + (len(rows.channels) + 1 if geos else 0)
     assert active.sum() - searched.sum() == held
