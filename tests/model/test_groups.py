@@ -247,5 +247,5 @@ def test_a_channel_that_the_panel_lacks_is_named(panel):
     with pytest.raises(SpecError, match=r"groups\[1\].channels names 'Cinema'.*its channels are 'Direct Mail', 'Insert'"):
         built(spec, panel)
     shaped = replace(MIXED, priors={"adstock_theta": dist.HalfNormal(np.ones(3))})
-    with pytest.raises(SpecError, match=r"'adstock_theta'.*\(3,\).*\(1,\)"):
+    with pytest.raises(SpecError, match=r"'adstock_theta'.*\(3,\).*: 1\)"):
         built(shaped, panel)

@@ -136,7 +136,7 @@ def test_wrong_plain_values_are_named(change, match):
 def test_prior_of_the_wrong_shape_names_the_parameter():
     panel = mj.synthetic.make_market(weeks=60).panel
     spec = mj.ModelSpec(priors={"saturation_beta": dist.HalfNormal(np.ones(3))})
-    with pytest.raises(SpecError, match=r"'saturation_beta'.*\(3,\).*\(7,\)"):
+    with pytest.raises(SpecError, match=r"'saturation_beta'.*\(3,\).*\(channel: 7\)"):
         mj.fit(panel, spec, progress=False)
 
 
