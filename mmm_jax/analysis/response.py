@@ -61,15 +61,20 @@ def response_curve(
     return jax.lax.map(at, multipliers).T
 
 
-def saturation_curve(model: MMM, params: Params, spend: Float[Array, "channel grid"]) -> Float[Array, "channel grid"]:
+def saturation_curve(
+    model: MMM, params: Params, spend: Float[Array, "channel grid"], scale: Float[Array, " channel"]
+) -> Float[Array, "channel grid"]:
     """Effect of adstocked spend per period: in units of the target, or of the log target with a log link.
+
+    Of a channel with frequency, it is the effect of one unit of scaled reach at a frequency.
 
     Args:
         model: the model.
         params: one draw.
-        spend: adstocked spend in currency per period.
+        spend: adstocked spend in currency per period, or what else saturates.
+        scale: what it is divided by.
     """
-    effect = saturated(model.parts, params, spend / model.channel_scale[:, None])
+    effect = saturated(model.parts, params, spend / scale[:, None])
     return model.target_scale * effect if model.likelihood.additive else effect
 
 

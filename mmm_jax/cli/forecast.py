@@ -211,6 +211,7 @@ def _check_names(roles: Roles, fit: AnyFit) -> None:
         ("channels", {*roles.channels, *roles.organic}, set(fit.panel.channels)),
         ("organic media", set(roles.organic), set(fit.panel.organic)),
         ("units", {*roles.media.values()}, {u for u in fit.panel.units if u and u not in fit.panel.organic}),
+        ("columns of frequency", {*roles.frequency.values()}, {column for column in fit.panel.frequency_columns if column}),
         ("controls", {*roles.controls, *roles.treatments}, set(fit.panel.control_names)),
     ):
         if new != fitted:

@@ -38,6 +38,9 @@ def save_fit_pictures(results: Results, folder: Path, truth: Mapping[str, float]
         "response_curves": lambda: plots.plot_response_curves(_response_curves(fit), target=target),
         "prior_posterior": lambda: plots.plot_prior_posterior(_common(fit)),
     }
+    if train.frequency_columns:
+        found = fit.optimal_frequency()
+        pictures["optimal_frequency"] = lambda: plots.plot_optimal_frequency(found, target=target)
     if results.test is not None:
         held_out, test = results.test, results.predicted["test"]
         pictures["forecast"] = lambda: plots.plot_forecast(predicted, test, train, held_out)

@@ -171,9 +171,16 @@ def described(panel: AnyPanel) -> dict[str, Any]:
         "controls": list(panel.control_names),
         "units": {name: unit for name, unit in zip(panel.channels, panel.units, strict=bool(panel.units)) if unit},
         "organic": list(panel.organic),
+        **_frequency(panel),
         "treatments": dict(panel.treatments),
         "fingerprint": panel.fingerprint(),
     }
+
+
+def _frequency(panel: Panel) -> dict[str, Any]:
+    """Columns of the average frequency by channel, where there are any."""
+    columns = {name: column for name, column in zip(panel.channels, panel.frequency_columns, strict=False) if column}
+    return {"average_frequency": columns} if columns else {}
 
 
 def by_channel(draws: xr.DataArray, prob: float = PROB) -> Intervals:

@@ -71,6 +71,7 @@ def _data() -> Schema:
         "controls": {"type": "array", "items": TEXT},
         "media": by_name(TEXT),
         "organic": {"type": "array", "items": TEXT},
+        "frequency": by_name(TEXT),
         "treatments": by_name(_REFERENCE),
         "geo": TEXT,
         "population": TEXT,

@@ -36,6 +36,7 @@ class Roles:
         treatments: reference level by column of a treatment.
         geo: column of the geos' names; `None` for one market.
         population: column of every geo's heads.
+        frequency: column of the average frequency by channel, of those whose media are people reached.
     """
 
     date: str
@@ -47,6 +48,7 @@ class Roles:
     treatments: dict[str, Any] = field(default_factory=dict)
     geo: str | None = None
     population: str | None = None
+    frequency: dict[str, str] = field(default_factory=dict)
 
     @property
     def known(self) -> list[str]:
@@ -55,7 +57,7 @@ class Roles:
 
     @property
     def _beside(self) -> list[str]:
-        return [*self.media.values(), *self.organic, *self.treatments]
+        return [*self.media.values(), *self.organic, *self.frequency.values(), *self.treatments]
 
     def renamed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The table with these columns only, channels under the names that they are shown under."""
@@ -65,7 +67,8 @@ class Roles:
 
     def columns(self) -> dict[str, Any]:
         """Arguments of `Panel.from_frame` for the renamed table."""
-        kinds = {"media": self.media, "organic": list(self.organic), "treatments": self.treatments}
+        kinds = {"media": self.media, "organic": list(self.organic), "frequency": self.frequency}
+        kinds |= {"treatments": self.treatments}
         outcome = {"date": self.date, "target": self.target}
         geos = {} if self.geo is None else {"geo": self.geo, "population": self.population}
         return {**outcome, "channels": list(self.channels), "controls": list(self.controls), **kinds, **geos}
@@ -108,12 +111,15 @@ def read_roles(config: Config, frame: pd.DataFrame, *, need_target: bool = True)
         _check_column(config, frame, data["target"], "target")
     channels = _channels(config, frame)
     media, organic, treatments = _beside_spend(config, frame, channels)
+    frequency = _frequency(config, frame, channels, media, organic)
     geos = _geos(config, frame)
-    taken = {data["date"], data["target"], *channels.values(), *media.values(), *organic, *treatments, *geos.values()}
+    beside = [*media.values(), *organic, *frequency.values(), *treatments]
+    taken = {data["date"], data["target"], *channels.values(), *beside, *geos.values()}
     controls = _controls(config, frame, taken)
-    _check_one_role_each(config, channels, [*controls, *media.values(), *organic, *treatments])
+    _check_one_role_each(config, channels, [*controls, *beside])
     target = data["target"] if has_target else None
-    return Roles(data["date"], target, channels, tuple(controls), media, tuple(organic), treatments, **geos)
+    kinds: dict[str, Any] = {"media": media, "organic": tuple(organic), "treatments": treatments, "frequency": frequency}
+    return Roles(data["date"], target, channels, tuple(controls), **{**kinds, **geos})
 
 
 def read_panel(path: Path, frame: pd.DataFrame, roles: Roles) -> AnyPanel:
@@ -203,6 +209,22 @@ def _geos(config: Config, frame: pd.DataFrame) -> dict[str, str]:
     return given
 
 
+def _frequency(
+    config: Config, frame: pd.DataFrame, channels: dict[str, str], media: dict[str, str], organic: list[str]
+) -> dict[str, str]:
+    """Column of the average frequency by channel, each of them with its reach."""
+    found, known = config.values["data"].get("frequency", {}), [*channels, *organic]
+    for name, column in found.items():
+        if name not in known:
+            message = f"there is no channel {name!r}{did_you_mean(name, known) or '.'} There are {listed(known)}."
+            raise config.error(message, "data", "frequency", name)
+        if name not in media and name not in organic:
+            message = f"the reach of {name!r} is not known: name its column of people reached in data.media, too."
+            raise config.error(message, "data", "frequency", name)
+        _check_column(config, frame, column, "frequency", name)
+    return found
+
+
 def _controls(config: Config, frame: pd.DataFrame, taken: set[str]) -> list[str]:
     """Controls with their patterns expanded in the table's order; what has a role already is no match."""
     found: list[str] = []
@@ -254,5 +276,7 @@ def _uses(data: dict[str, Any]) -> Iterator[tuple[Keys, str]]:
         yield ("media", name), column
     for place, column in enumerate(data.get("organic", [])):
         yield ("organic", place), column
+    for name, column in data.get("frequency", {}).items():
+        yield ("frequency", name), column
     for column in data.get("treatments", {}):
         yield ("treatments", column), column

@@ -12,6 +12,7 @@ from mmm_jax.data import checks
 from mmm_jax.data.calendar import Frequency, infer_frequency
 from mmm_jax.data.media import MediaColumns, check_media_vary
 from mmm_jax.data.panel import Panel
+from mmm_jax.data.reach import mean_frequency
 from mmm_jax.data.treatments import Treatments, checked_treatments
 from mmm_jax.errors import PanelError
 
@@ -48,6 +49,7 @@ class GeoPanel:
         controls: Sequence[str] = (),
         media: Mapping[str, str] | None = None,
         organic: Sequence[str] = (),
+        frequency: Mapping[str, str] | None = None,
         treatments: Mapping[str, str | float] | None = None,
         geo: str,
         population: str | None = None,
@@ -62,6 +64,7 @@ class GeoPanel:
             controls: columns of control variables.
             media: column of execution units by channel.
             organic: columns of media without spend.
+            frequency: column of the average frequency by channel, of those whose media are people reached.
             treatments: further controls with the reference level of their contributions, of every geo's own rows.
             geo: column of the geos' names.
             population: column of heads, the same in all rows of a geo.
@@ -79,7 +82,7 @@ class GeoPanel:
         dates = np.unique(checks.parse_dates(frame.loc[:, date]))
         infer_frequency(dates)
         columns = {"date": date, "target": target, "channels": channels, "controls": controls}
-        columns |= {"media": media, "organic": organic, "treatments": treatments}
+        columns |= {"media": media, "organic": organic, "frequency": frequency, "treatments": treatments}
         made = tuple(_named(name, lambda part=part: _on_calendar(part, dates, columns)) for name, part in parts.items())
         found = cls(geos, made, heads)
         if target is not None:
@@ -154,6 +157,17 @@ class GeoPanel:
         return self.markets[0].organic
 
     @property
+    def average_frequency(self) -> np.ndarray | None:
+        """Impressions per person reached, shape (channel, geo, time); `None` if no channel has a frequency."""
+        found = [market.average_frequency for market in self.markets if market.average_frequency is not None]
+        return np.stack(found, axis=1) if found else None
+
+    @property
+    def frequency_columns(self) -> tuple[str, ...]:
+        """By channel, the name of the column of its average frequency; empty if no channel has one."""
+        return self.markets[0].frequency_columns
+
+    @property
     def treatments(self) -> Treatments:
         """Controls whose effect is told against a reference level."""
         return self.markets[0].treatments
@@ -177,6 +191,8 @@ class GeoPanel:
     def total(self) -> Panel:
         """The geos added up to one market; controls are the mean over the geos, weighted by heads where these are known.
 
+        People reached add up, each of them in one geo; frequency is the mean over them.
+
         Raises:
             PanelError: some geo lacks rows, so that the sum means something else in every period.
         """
@@ -195,10 +211,17 @@ class GeoPanel:
             first,
             spend=self.spend.sum(axis=1),
             media=None if first.media is None else self.exposure.sum(axis=1),
+            average_frequency=self._mean_frequency(),
             controls=np.average(controls, axis=0, weights=self.population),
             target=None if target is None else np.where(self.present, target, 0.0).sum(axis=0),
             observed=None,
         )
+
+    def _mean_frequency(self) -> np.ndarray | None:
+        """Over all people reached, shape (channel, time); 0 where nobody is."""
+        if self.average_frequency is None:
+            return None
+        return np.nan_to_num(mean_frequency(*(np.moveaxis(x, 1, 2) for x in (self.exposure, self.average_frequency))))
 
     def take(self, rows: slice) -> Self:
         """The panel of a run of rows."""
@@ -262,10 +285,10 @@ def _on_calendar(part: pd.DataFrame, dates: np.ndarray, columns: Mapping[str, An
 
 def _numeric(columns: Mapping[str, Any]) -> list[str]:
     """All columns of media and controls."""
-    media = MediaColumns.build(columns["channels"], columns["media"], columns["organic"])
+    media = MediaColumns.build(*(columns[name] for name in ("channels", "media", "organic", "frequency")))
     treated = [name for name, _ in checked_treatments(columns["treatments"])]
     controls = checks.column_names(columns["controls"], "controls")
-    return [*media.paid, *media.units.values(), *media.organic, *controls, *treated]
+    return [*media.paid, *media.units.values(), *media.organic, *media.frequency.values(), *controls, *treated]
 
 
 def _named(geo: str, made: Callable[[], Panel]) -> Panel:

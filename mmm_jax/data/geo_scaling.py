@@ -8,7 +8,7 @@ import numpy as np
 
 from mmm_jax.data.geo_panel import GeoPanel
 from mmm_jax.data.panel import Panel
-from mmm_jax.data.scaling import Scales, counted_target, no_scale
+from mmm_jax.data.scaling import Scales, counted_target, frequency_scale, no_scale
 from mmm_jax.errors import PanelError
 
 
@@ -50,9 +50,9 @@ class GeoScales:
         _check_positive(panel, channel, target)
         channel = np.where(channel > 0, channel, channel.max(axis=1, keepdims=True)) * heads
         location, spread = _standards(panel) if standardize_controls else _standards(panel.take(slice(0)))
-        means = [float(outcome.mean()) for outcome in outcomes]
+        means, frequency = [float(outcome.mean()) for outcome in outcomes], frequency_scale(panel.markets)
         made = zip(channel.T, target * heads, means, strict=True)
-        return cls(panel.geos, tuple(Scales(c, float(t), location, spread, mean) for c, t, mean in made))
+        return cls(panel.geos, tuple(Scales(c, float(t), location, spread, mean, frequency) for c, t, mean in made))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON."""

@@ -1,5 +1,7 @@
 """What media the model sees: spend itself, execution units of a channel with spend, or organic media without spend.
 
+Units may be people reached, whose average frequency then stands beside them, see `mmm_jax.data.reach`.
+
 Rules of the units, on purpose no stricter than invoices are: single periods may have units without spend (a bonus) or spend
 without units (a fee, an invoice in another week). Over all rows a channel must have both, or it has no cost per unit.
 """
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from mmm_jax.data import checks
+from mmm_jax.data.reach import check_frequency, checked_frequency, frequency_of, frequency_varies
 from mmm_jax.errors import PanelError
 
 if TYPE_CHECKING:
@@ -29,18 +32,27 @@ class MediaColumns:
         paid: channels with spend, whose columns have their names.
         units: column of units by channel, of those that have them.
         organic: channels without spend, whose columns have their names.
+        frequency: column of the average frequency by channel, of those whose media are people reached.
     """
 
     paid: tuple[str, ...]
     units: dict[str, str]
     organic: tuple[str, ...]
+    frequency: dict[str, str]
 
     @classmethod
-    def build(cls, channels: Iterable[str], media: Mapping[str, str] | None, organic: Iterable[str]) -> Self:
+    def build(
+        cls,
+        channels: Iterable[str],
+        media: Mapping[str, str] | None,
+        organic: Iterable[str],
+        frequency: Mapping[str, str] | None,
+    ) -> Self:
         """The columns, checked.
 
         Raises:
-            PanelError: units of an unknown or an organic channel, or no mapping of channel to column.
+            PanelError: units of an unknown or an organic channel, frequency of an unknown one or of one without units, or
+                no mapping of channel to column.
         """
         paid, free = checks.column_names(channels, "channels"), checks.column_names(organic, "organic")
         if not isinstance(media, Mapping | None):
@@ -50,7 +62,7 @@ class MediaColumns:
                 raise PanelError(f"`media` names {name!r}, which is organic: its own column holds its media already.")
             if name not in paid:
                 raise PanelError(f"`media` names the channel {name!r}; the channels are {', '.join(map(repr, paid))}.")
-        return cls(paid, dict(media or {}), free)
+        return cls(paid, dict(media or {}), free, checked_frequency(frequency, media or {}, paid, free))
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -60,7 +72,9 @@ class MediaColumns:
     @property
     def roles(self) -> dict[str, list[str]]:
         """Columns besides spend by what they are, for the check that every column has one role."""
-        return {f"media of {name!r}": [column] for name, column in self.units.items()} | {"organic": list(self.organic)}
+        media = {f"media of {name!r}": [column] for name, column in self.units.items()}
+        frequency = {f"frequency of {name!r}": [column] for name, column in self.frequency.items()}
+        return media | frequency | {"organic": list(self.organic)}
 
     def spend(self, numbers: Callable[[str], np.ndarray], dates: np.ndarray) -> np.ndarray:
         """Currency of all channels, shape (channel, time); 0 for organic ones."""
@@ -78,7 +92,18 @@ class MediaColumns:
         for name, row in zip(self.channels, rows, strict=True):
             if name in columns:
                 checks.check_media_not_negative(row, dates, name, columns[name])
-        return {"media": np.stack(rows), "units": tuple(columns.get(n, "") for n in self.channels), "organic": self.organic}
+        found = {"media": np.stack(rows), "units": tuple(columns.get(n, "") for n in self.channels), "organic": self.organic}
+        return found | self._frequency_fields(numbers, dates, found["media"])
+
+    def _frequency_fields(self, numbers: Callable[[str], np.ndarray], dates: np.ndarray, media: np.ndarray) -> dict:
+        if not self.frequency:
+            return {}
+        rows = [numbers(self.frequency[n]) if n in self.frequency else np.zeros(len(dates)) for n in self.channels]
+        for name, row, reach in zip(self.channels, rows, media, strict=True):
+            if name in self.frequency:
+                check_frequency(row, reach, dates, name, self.frequency[name])
+        columns = tuple(self.frequency.get(name, "") for name in self.channels)
+        return {"average_frequency": np.stack(rows), "frequency_columns": columns}
 
 
 def check_media_vary(panel: "Panel | GeoPanel") -> None:
@@ -88,11 +113,13 @@ def check_media_vary(panel: "Panel | GeoPanel") -> None:
         PanelError: a channel breaks that; names it.
     """
     units = panel.units or ("",) * len(panel.channels)
-    for name, column, spend, media in zip(panel.channels, units, panel.spend, panel.exposure, strict=True):
+    for place, (name, column) in enumerate(zip(panel.channels, units, strict=True)):
+        spend, media = panel.spend[place], panel.exposure[place]
         if not column:
             checks.check_channel_varies(spend.ravel(), panel.dates, name)
             continue
-        checks.check_media_vary(media.ravel(), panel.dates, name, column)
+        if not frequency_varies(panel, place):
+            checks.check_media_vary(media.ravel(), panel.dates, name, column)
         if name not in panel.organic:
             checks.check_units_are_paid(float(spend.sum()), panel.dates, name, column)
 
@@ -104,15 +131,16 @@ def check_same_kinds(new: "Panel", fitted: "Panel", error: type[Exception]) -> N
         if ours != theirs:
             raise error(
                 f"The fit takes the media of {name!r} as {theirs}, the new panel has them as {ours}. "
-                "Give `media=` and `organic=` to `Panel.from_frame` as for the fit."
+                "Give `media=`, `organic=` and `frequency=` to `Panel.from_frame` as for the fit."
             )
 
 
 def kind_of(panel: "Panel", channel: str) -> str:
-    """In words: `organic media`, `units beside spend` or `spend`."""
+    """In words: `organic media`, `units beside spend` or `spend`; the first two may be `with frequency`."""
+    beside = " with frequency" if frequency_of(panel, channel) else ""
     if channel in panel.organic:
-        return "organic media"
-    return "units beside spend" if unit_of(panel, channel) != CURRENCY else "spend"
+        return f"organic media{beside}"
+    return f"units beside spend{beside}" if unit_of(panel, channel) != CURRENCY else "spend"
 
 
 def unit_of(panel: "Panel | GeoPanel", channel: str) -> str:

@@ -11,11 +11,16 @@ import pandas as pd
 from mmm_jax.data import checks
 from mmm_jax.data.calendar import Frequency, day_of_year, infer_frequency
 from mmm_jax.data.media import MediaColumns, check_media_vary, mean_cost, media_for
+from mmm_jax.data.reach import frequency_under
 from mmm_jax.data.treatments import Treatments, checked_treatments
 from mmm_jax.errors import PanelError
 
 if TYPE_CHECKING:
     from mmm_jax.data.geo_panel import GeoPanel
+
+
+_BY_TIME = ("spend", "controls", "target", "observed", "media", "average_frequency")
+"""Arrays with time as the last axis, besides the dates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,10 @@ class Panel:
         units: by channel, the name of its units; "" where its media are spend. Empty if all are.
         organic: channels without spend, the last ones of `channels`; their spend is 0.
         treatments: controls whose effect is told against a reference level, see `mmm_jax.data.treatments`.
+        average_frequency: impressions per person reached, shape (channel, time), at least 1 wherever there is reach, 0 for
+            channels whose media are no reach; `None` if there are only such.
+        frequency_columns: by channel, the name of the column of its average frequency; "" where it has none. Empty if no
+            channel has one.
     """
 
     dates: np.ndarray
@@ -55,9 +64,12 @@ class Panel:
     units: tuple[str, ...] = ()
     organic: tuple[str, ...] = ()
     treatments: Treatments = ()
+    average_frequency: np.ndarray | None = None
+    frequency_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for array in (self.dates, self.spend, self.controls, self.target, self.observed, self.media):
+        for name in ("dates", *_BY_TIME):
+            array = getattr(self, name)
             if array is not None:
                 array.setflags(write=False)
 
@@ -73,6 +85,7 @@ class Panel:
         controls: Sequence[str] = ...,
         media: Mapping[str, str] | None = ...,
         organic: Sequence[str] = ...,
+        frequency: Mapping[str, str] | None = ...,
         treatments: Mapping[str, str | float] | None = ...,
         geo: None = ...,
     ) -> Self: ...
@@ -89,6 +102,7 @@ class Panel:
         controls: Sequence[str] = ...,
         media: Mapping[str, str] | None = ...,
         organic: Sequence[str] = ...,
+        frequency: Mapping[str, str] | None = ...,
         treatments: Mapping[str, str | float] | None = ...,
         geo: str,
         population: str | None = ...,
@@ -105,6 +119,7 @@ class Panel:
         controls: Sequence[str] = (),
         media: Mapping[str, str] | None = None,
         organic: Sequence[str] = (),
+        frequency: Mapping[str, str] | None = None,
         treatments: Mapping[str, str | float] | None = None,
         geo: str | None = None,
         population: str | None = None,
@@ -123,6 +138,9 @@ class Panel:
                 units without spend or spend without units; a channel with one of them 0 in all rows is refused.
             organic: columns of media without spend, such as a newsletter: channels like the others, but without return on
                 spend, and never moved by plans.
+            frequency: column of the average frequency (impressions per person reached) by channel, of those whose media
+                are people reached. Saturation then acts on the frequency, and the effect is proportional to the reach. At
+                least 1 wherever there is reach.
             treatments: further controls, such as a price, by column: `"max"`, `"mean"` or `"min"` over the training rows
                 (of the geo), or a number: the level that their contributions are told against.
             geo: column of the geos' names, for a table of several markets: the panel is then a `GeoPanel`.
@@ -140,7 +158,7 @@ class Panel:
             from mmm_jax.data.geo_panel import GeoPanel
 
             columns = {"date": date, "target": target, "channels": channels, "controls": controls}
-            kinds = {"media": media, "organic": organic, "treatments": treatments}
+            kinds = {"media": media, "organic": organic, "frequency": frequency, "treatments": treatments}
             return GeoPanel.from_frame(frame, **columns, **kinds, geo=geo, population=population)
         panel = cls.of_rows(
             frame,
@@ -150,6 +168,7 @@ class Panel:
             controls=controls,
             media=media,
             organic=organic,
+            frequency=frequency,
             treatments=treatments,
         )
         if panel.target is not None:
@@ -168,6 +187,7 @@ class Panel:
         controls: Sequence[str],
         media: Mapping[str, str] | None,
         organic: Sequence[str],
+        frequency: Mapping[str, str] | None,
         treatments: Mapping[str, str | float] | None,
     ) -> Self:
         """Panel of one market as `from_frame`, whose target and channels may be the same in every row.
@@ -175,7 +195,7 @@ class Panel:
         A channel may be silent in one geo, and still be learnt from the others.
         """
         checks.check_is_table(frame)
-        columns, references = MediaColumns.build(channels, media, organic), checked_treatments(treatments)
+        columns, references = MediaColumns.build(channels, media, organic, frequency), checked_treatments(treatments)
         given, treated = checks.column_names(controls, "controls"), [name for name, _ in references]
         others = {**columns.roles, "treatment": treated}
         checks.check_roles(date, target, columns.paid, given, others)
@@ -228,7 +248,7 @@ class Panel:
 
     def take(self, rows: slice) -> Self:
         """The panel of a run of rows. They are not checked again: a channel may be silent in a short window."""
-        arrays = {name: getattr(self, name) for name in ("dates", "spend", "controls", "target", "observed", "media")}
+        arrays = {name: getattr(self, name) for name in ("dates", *_BY_TIME)}
         return replace(self, **{name: None if values is None else values[..., rows] for name, values in arrays.items()})
 
     @property
@@ -282,12 +302,16 @@ class Panel:
     def with_spend(self, spend: np.ndarray) -> Self:
         """The same panel with other spend, shape (channel, time); units follow at their cost in each period.
 
+        Of a channel with reach and frequency, the reach follows, and the frequency stays; where nobody was reached before,
+        it is the channel's mean.
+
         Raises:
             PanelError: another shape, spend on an organic channel, or on one whose units have no known cost.
         """
         if np.shape(spend) != self.spend.shape:
             raise PanelError(f"Spend must have the shape {self.spend.shape} (channel, time), got {np.shape(spend)}.")
-        return replace(self, spend=np.array(spend, float), media=media_for(self, np.asarray(spend, float)))
+        media = media_for(self, np.asarray(spend, float))
+        return replace(self, spend=np.array(spend, float), media=media, average_frequency=frequency_under(self, media))
 
     def with_target(self, target: np.ndarray | None) -> Self:
         """The same panel with another outcome, shape (time,), in the rows that are there, or with none."""
@@ -296,9 +320,14 @@ class Panel:
         return replace(self, target=np.where(self.present, target, np.nan))
 
     def to_frame(self) -> pd.DataFrame:
-        """The panel as a table again, with the dates as index: spend, units and organic media under their columns' names."""
+        """The panel as a table again, with the dates as index.
+
+        Spend, units, organic media and frequency stand under their columns' names.
+        """
         columns = dict(zip(self.channels, self.spend, strict=True))
         columns |= {unit: row for unit, row in zip(self.units, self.exposure, strict=bool(self.units)) if unit}
+        if self.average_frequency is not None:
+            columns |= {n: row for n, row in zip(self.frequency_columns, self.average_frequency, strict=True) if n}
         columns |= dict(zip(self.control_names, self.controls, strict=True))
         if self.target is not None:
             columns = {self.target_name: self.target, **columns}
@@ -339,6 +368,9 @@ class Panel:
         if self.media is not None or self.treatments:
             digest.update(repr((self.units, self.organic, self.treatments)).encode())
             digest.update(b"none" if self.media is None else np.ascontiguousarray(self.media).tobytes())
+        if self.average_frequency is not None:
+            digest.update(repr(self.frequency_columns).encode())
+            digest.update(np.ascontiguousarray(self.average_frequency).tobytes())
         return digest.hexdigest()
 
 

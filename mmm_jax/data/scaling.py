@@ -1,6 +1,6 @@
 """The scales that a model works in: part of the fitted artefact, reusable so that priors do not move."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from mmm_jax.data.media import CURRENCY, unit_of
 from mmm_jax.data.panel import Panel
+from mmm_jax.data.reach import largest_frequency, with_frequency
 from mmm_jax.errors import PanelError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Scales:
         control_scale: divides the controls, shape (control,); 1 unless standardised.
         target_mean: units of the target; what a channel's share of the outcome refers to, so that a prior on the share
             stays where it is under other data. `None` for the mean of whatever panel is trained on.
+        frequency: divides the average frequency, shape (channel,): the largest one, over all geos if there are several; 1
+            for channels without one. `None` if no channel has one.
     """
 
     channel: np.ndarray
@@ -32,6 +35,7 @@ class Scales:
     control_location: np.ndarray
     control_scale: np.ndarray
     target_mean: float | None = None
+    frequency: np.ndarray | None = None
 
     @classmethod
     def from_panel(cls, panel: Panel, *, standardize_controls: bool = False) -> Self:
@@ -54,16 +58,19 @@ class Scales:
             # Of a constant control, rounding may leave a tiny deviation, by which nothing may be divided.
             varies = np.ptp(panel.controls, axis=1) > 0
             location, spread = panel.controls.mean(axis=1), np.where(varies, panel.controls.std(axis=1), 1.0)
-        return cls(channel, target, location, spread, float(outcome.mean()))
+        return cls(channel, target, location, spread, float(outcome.mean()), frequency_scale([panel]))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON."""
+        frequency = {} if self.frequency is None else {"frequency": self.frequency.tolist()}
         return {
             "channel": self.channel.tolist(),
             "target": self.target,
             "control_location": self.control_location.tolist(),
             "control_scale": self.control_scale.tolist(),
             "target_mean": self.target_mean,
+            # Written only where there is one, so that other scales are what they were.
+            **frequency,
         }
 
     @classmethod
@@ -75,6 +82,7 @@ class Scales:
             np.asarray(values["control_location"], float),
             np.asarray(values["control_scale"], float),
             values.get("target_mean"),
+            np.asarray(values["frequency"], float) if "frequency" in values else None,
         )
 
     def check_fits(self, panel: Panel) -> None:
@@ -87,11 +95,32 @@ class Scales:
                 f"The scales are for {len(self.channel)} channels and {controls} controls, "
                 f"the panel has {len(panel.channels)} and {len(panel.control_names)}."
             )
-        values = np.concatenate([self.channel, [self.target], self.control_scale])
+        self._check_frequency(panel)
+        frequency = np.ones(0) if self.frequency is None else self.frequency
+        values = np.concatenate([self.channel, [self.target], self.control_scale, frequency])
         if not (np.isfinite(values).all() and (values > 0).all()):
             raise PanelError("All scales must be positive and finite.")
         if not np.isfinite(self.control_location).all():
             raise PanelError("All locations of the controls must be finite.")
+
+    def _check_frequency(self, panel: Panel) -> None:
+        places, known = with_frequency(panel), 0 if self.frequency is None else len(self.frequency)
+        if places and known != len(panel.channels):
+            raise PanelError(
+                f"Channel {panel.channels[places[0]]!r} has a frequency (column {panel.frequency_columns[places[0]]!r}), "
+                "but the scales have none. Take the scales of this panel, or of an earlier fit with frequency."
+            )
+
+
+def frequency_scale(markets: Sequence[Panel]) -> np.ndarray | None:
+    """Largest average frequency of any market, shape (channel,), 1 for channels without one; `None` if none has any.
+
+    The same in every market: frequency is per person already, and so are the parameters of what it saturates.
+    """
+    if not markets[0].frequency_columns:
+        return None
+    largest = np.stack([largest_frequency(market) for market in markets]).max(axis=0)
+    return np.where(largest > 0, largest, 1.0)
 
 
 def no_scale(panel: "Panel | GeoPanel", channel: str) -> PanelError:

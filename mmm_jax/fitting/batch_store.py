@@ -241,7 +241,8 @@ def _read_fit(place: Path) -> Fit | GeoFit:
     stats = {name: group["stats"][:][:, :, k].astype(dtype) for k, (name, dtype) in enumerate(attributes["stats"].items())}
     dates = group["dates"][:].astype("datetime64[D]")
     channels, controls = (len(json.loads(attributes[name])) for name in ("channels", "controls"))
-    rows, count = group["panel"][:], channels * (1 + bool(kinds_from(attributes)["units"])) + controls + 1
+    kinds, rows = kinds_from(attributes), group["panel"][:]
+    count = channels * (1 + len(store.beside_spend(kinds["units"], kinds["frequency_columns"]))) + controls + 1
     # Stores of before rows could be held out lack the last one.
     rows = rows if len(rows) > count else np.concatenate([rows, np.ones_like(rows[:1])])
     panel, spec = store.panel_from(attributes, dates, rows), store.spec_from(attributes)

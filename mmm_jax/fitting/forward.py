@@ -14,8 +14,8 @@ def aligned(panel: Panel, training: Panel) -> Panel:
     """The panel with its channels and controls in the training panel's order.
 
     Raises:
-        PredictionError: channels or controls are missing or unknown, their media are of another kind (units, organic), or
-            the frequency differs.
+        PredictionError: channels or controls are missing or unknown, their media are of another kind (units, organic, with
+            frequency), or the dates' frequency differs.
     """
     _check_same_names("channels", panel.channels, training.channels)
     _check_same_names("controls", panel.control_names, training.control_names)
@@ -28,6 +28,7 @@ def aligned(panel: Panel, training: Panel) -> Panel:
         panel,
         spend=panel.spend[channels],
         media=None if panel.media is None else panel.media[channels],
+        average_frequency=None if panel.average_frequency is None else panel.average_frequency[channels],
         controls=panel.controls[controls],
         channels=training.channels,
         control_names=training.control_names,
@@ -35,6 +36,7 @@ def aligned(panel: Panel, training: Panel) -> Panel:
         frequency=training.frequency,
         units=training.units,
         organic=training.organic,
+        frequency_columns=training.frequency_columns,
         treatments=training.treatments,
     )
 
@@ -44,14 +46,19 @@ def check_same_geos(new: tuple[str, ...], fitted: tuple[str, ...]) -> None:
     _check_same_names("geos", new, fitted)
 
 
-def media_before(panel: Panel, training: Panel, periods: int, history: Panel | None = None) -> np.ndarray:
-    """Media of the periods right before the panel's first row, shape (channel, periods), as the model sees them.
+def media_before(
+    panel: Panel, training: Panel, periods: int, history: Panel | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Media of the periods right before the panel's first row as the model sees them, and their average frequency.
 
     Args:
         panel: new rows.
         training: the rows that were fitted; they come right before the new ones unless `history` is given.
         periods: how many rows are needed; where fewer are known, the missing ones before them count as 0.
         history: rows that come right before the panel.
+
+    Returns:
+        Both of shape (channel, periods); there is no frequency where the panel has none.
 
     Raises:
         PredictionError: the rows before the panel are not known, or overlap with it.
@@ -67,7 +74,13 @@ def media_before(panel: Panel, training: Panel, periods: int, history: Panel | N
             f"Between {before.dates[-1]} and {panel.dates[0]}, where the new panel begins, rows are missing, so that the "
             "carry-over of their spend is not known. Give them as `history=`, or pass `carry_in=False` to count it as 0."
         )
-    known = before.exposure[:, -periods:] if periods else before.exposure[:, :0]
+    frequency = before.average_frequency
+    return _last(before.exposure, periods), None if frequency is None else _last(frequency, periods)
+
+
+def _last(rows: np.ndarray, periods: int) -> np.ndarray:
+    """The last columns; 0 for those before the first one."""
+    known = rows[:, -periods:] if periods else rows[:, :0]
     return np.pad(known, ((0, 0), (periods - known.shape[1], 0)))
 
 

@@ -17,6 +17,7 @@ from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import MMMError, PanelError
 from mmm_jax.fitting import forward, store, tables
 from mmm_jax.fitting.abstract import AbstractFit
+from mmm_jax.fitting.frequency import optimal_frequency
 from mmm_jax.fitting.keys import Key, as_key, named_key
 from mmm_jax.fitting.posterior import DEFAULT_MULTIPLIERS, Fit, per_spend
 from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
@@ -176,6 +177,18 @@ class GeoFit(AbstractFit):
     def adstock_curves(self) -> xr.DataArray:
         """Weight of spend by its age in periods in every geo, (chain, draw, channel, lag, geo)."""
         return self._by_geo(lambda _, fit: fit.adstock_curves().to_dataset(name="weight"))["weight"]
+
+    def optimal_frequency(self, *, points: int = 101, prob: float = 0.9, by_geo: bool = True) -> xr.Dataset:
+        """Average frequency at which the same impressions would have brought most, see `Fit.optimal_frequency`.
+
+        Args:
+            points: of the grid, and of the finer one.
+            prob: probability of the interval.
+            by_geo: of every geo, NaN where it reached nobody, or one frequency for all of them together.
+        """
+        if by_geo:
+            return self._by_geo(lambda _, fit: fit.optimal_frequency(points=points, prob=prob))
+        return optimal_frequency(list(self.markets.values()), points, prob)
 
     def scores(self, *, held_out: bool = False, key: Key = 0, prob: float = 0.9) -> dict[str, dict[str, float]]:
         """Scores of every geo that has such rows, by name, see `Fit.scores`.

@@ -19,10 +19,11 @@ from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError
 from mmm_jax.fitting import forward, store, tables
 from mmm_jax.fitting.abstract import AbstractFit
+from mmm_jax.fitting.frequency import optimal_frequency
 from mmm_jax.fitting.keys import Key, as_key
 from mmm_jax.fitting.labels import labelled
 from mmm_jax.fitting.treatments import component_coords, design_reference, told_apart
-from mmm_jax.fitting.units import media_axis
+from mmm_jax.fitting.units import media_axis, saturated
 from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
 from mmm_jax.inference.diagnostics import Diagnostics
 from mmm_jax.kernels.numerics import Precision, precision_scope
@@ -84,10 +85,11 @@ class Fit(AbstractFit):
         if panel is None:
             return build_model(self.spec, self.panel, self.scales)
         rows = forward.aligned(panel, self.panel)
-        before = None
+        before = frequency = None
         if carry_in:
-            before = forward.media_before(rows, self.panel, self.spec.l_max - 1, history)
-        return build_model(self.spec, self.panel, self.scales, panel=rows, history=before)
+            before, frequency = forward.media_before(rows, self.panel, self.spec.l_max - 1, history)
+        known = {"panel": rows, "history": before, "frequency_before": frequency}
+        return build_model(self.spec, self.panel, self.scales, **known)
 
     def predict(
         self, panel: Panel | None = None, *, key: Key = 0, carry_in: bool = True, history: Panel | None = None
@@ -210,15 +212,19 @@ class Fit(AbstractFit):
     def saturation_curves(self, *, points: int = 50, reach: float = 1.5) -> xr.Dataset:
         """Effect per period of adstocked spend, from 0 to `reach` times the largest spend that was observed.
 
+        Of a channel with frequency, it is the effect of the reach that its media are divided by, the largest of training,
+        against the frequency, from 0 to `reach` times the largest one.
+
         Returns:
             `effect` (chain, draw, channel, point) in units of the target (of its logarithm with a log link), `spend`
             (channel, point) in currency per period, and `observed` (channel): the largest spend of one period. Where the
             panel has units, the last two are in units; their attributes say which, as does the coordinate `unit`.
+            Those of a channel with frequency are frequencies, as the coordinate `axis` says.
         """
-        observed = self.panel.exposure.max(axis=1)
+        observed, scale = saturated(self.panel, self.scales)
         grid = np.linspace(0.0, reach, points) * observed[:, None]
         with precision_scope(self.precision):
-            values = over_draws(response.saturation_curve, self.model(), self.flat_draws(), grid)
+            values = over_draws(response.saturation_curve, self.model(), self.flat_draws(), grid, scale)
         coords, attrs = media_axis(self.panel)
         return xr.Dataset(
             {
@@ -233,6 +239,30 @@ class Fit(AbstractFit):
         with precision_scope(self.precision):
             values = over_draws(response.adstock_curve, self.model(), self.flat_draws())
         return self._labelled(values, ("channel", "lag")).assign_coords(lag=np.arange(self.spec.l_max))
+
+    def optimal_frequency(self, *, points: int = 101, prob: float = 0.9) -> xr.Dataset:
+        """Average frequency at which the same impressions, at the same cost, would have brought most over the training rows.
+
+        Fewer people, more often, or more people, less often: of every channel that comes as reach and frequency, one
+        frequency in all periods. Looked for on a grid from 1 to the largest frequency that was observed, and then between
+        the neighbours of its best point. Computed in float64.
+
+        Args:
+            points: of the grid, and of the finer one.
+            prob: probability of the interval.
+
+        Returns:
+            By channel: `optimal_frequency`, which maximises the posterior mean of the contribution; `lower` and `upper`, the
+            interval of the draws' own optima, which are `by_draw` (chain, draw, channel); `current_frequency`, impressions
+            over people reached; `at_end`: `lowest` or `highest` where the optimum is an end of the grid, so that the best
+            one may lie beyond what was observed, else nothing. `roas_optimal` and `roas_current`: return on spend at these
+            two frequencies, (chain, draw, channel). Over the grid `frequency` (channel, point): `roas` and `contribution`,
+            (chain, draw, channel, point). Returns are NaN for organic channels.
+
+        Raises:
+            PanelError: no channel has a frequency.
+        """
+        return optimal_frequency([self], points, prob)
 
     def scores(self, *, held_out: bool = False, key: Key = 0, prob: float = 0.9) -> dict[str, float]:
         """Scores of the predictive distribution over the training rows that were fitted, or over those held out.

@@ -3,7 +3,7 @@
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,8 +45,8 @@ def to_tree(fit: "AbstractFit") -> xr.DataTree:
     used = {dim for name in fit.draws for dim in dims[name]}
     rows, at = panel_rows(panel), [*geos, "date"]
     count, media = len(panel.channels), {}
-    if panel.units:
-        media, rows = {"media": (["channel", *at], rows[:count])}, rows[count:]
+    for name in beside_spend(panel.units, panel.frequency_columns):
+        media[name], rows = (["channel", *at], rows[:count]), rows[count:]
     data = {**media, "spend": (["channel", *at], rows[:count]), "controls": (["control", *at], rows[count:-2])}
     if not rows[-1].all():
         data["observed"] = (at, rows[-1].astype(bool))
@@ -147,12 +147,21 @@ def attributes(fit: "AbstractFit") -> dict[str, Any]:
 
 
 def panel_rows(panel: AnyPanel) -> np.ndarray:
-    """Media where they are not spend, spend, controls, target, and whether a row counts, (row, time) or (row, geo, time)."""
+    """Media where they are not spend, their frequency if any, spend, controls, target, and whether a row counts.
+
+    Of shape (row, time) or (row, geo, time).
+    """
     if isinstance(panel, GeoPanel):
         return np.stack([panel_rows(market) for market in panel.markets], axis=1)
-    media = [] if panel.media is None else [panel.media]
+    media = [getattr(panel, name) for name in beside_spend(panel.units, panel.frequency_columns)]
     known = [panel.spend, panel.controls, np.asarray(panel.target)[None], panel.counted[None].astype(float)]
     return np.concatenate([*media, *known])
+
+
+def beside_spend(units: Sequence[str], frequency_columns: Sequence[str]) -> list[str]:
+    """Fields of a panel that have a row for every channel, besides the spend, in the order of `panel_rows`."""
+    there = {"media": units, "average_frequency": frequency_columns}
+    return [name for name, columns in there.items() if columns]
 
 
 def panel_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarray) -> AnyPanel:
@@ -175,8 +184,8 @@ def panel_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarra
 def _market_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndarray) -> Panel:
     channels, controls = tuple(json.loads(attributes["channels"])), tuple(json.loads(attributes["controls"]))
     kinds, media = kinds_from(attributes), {}
-    if kinds["units"]:
-        media, rows = {"media": np.ascontiguousarray(rows[: len(channels)])}, rows[len(channels) :]
+    for name in beside_spend(kinds["units"], kinds["frequency_columns"]):
+        media[name], rows = np.ascontiguousarray(rows[: len(channels)]), rows[len(channels) :]
     counted = rows[-1].astype(bool)
     return Panel(
         dates=dates,
@@ -225,7 +234,7 @@ def _fields(tree: xr.DataTree) -> dict[str, Any]:
     data = tree["constant_data"]
     target = tree["observed_data"][attrs["target_name"]].to_numpy()
     counted = data["observed"].to_numpy() if "observed" in data else np.ones(target.shape)
-    media = [data["media"].to_numpy()] if "media" in data else []
+    media = [data[name].to_numpy() for name in ("media", "average_frequency") if name in data]
     rows = np.concatenate([*media, data["spend"].to_numpy(), data["controls"].to_numpy(), target[None], counted[None]])
     spec = spec_from(attrs)
     posterior, stats = tree["posterior"], tree["sample_stats"]

@@ -16,6 +16,7 @@ from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
 from mmm_jax.data.geo_scaling import AnyScales, GeoScales
 from mmm_jax.data.panel import Panel
+from mmm_jax.data.reach import with_frequency
 from mmm_jax.data.scaling import Scales
 from mmm_jax.errors import PanelError
 from mmm_jax.kernels.adstock import lagged
@@ -31,6 +32,7 @@ from mmm_jax.model.organic import resolved_share
 from mmm_jax.model.padding import Sizes, padded_numbers, padded_priors
 from mmm_jax.model.pooling import Pooled, all_priors, parameter_dims, pooled_parameters
 from mmm_jax.model.priors import DefaultPrior, KindPriors, SpendShare, expanded
+from mmm_jax.model.reach import AverageFrequency, frequency_numbers
 from mmm_jax.model.returns import return_units
 from mmm_jax.model.seasonality import calendar_waves, mode_labels
 from mmm_jax.model.spec import ModelSpec
@@ -48,6 +50,7 @@ def build_model(
     *,
     panel: Panel | None = None,
     history: np.ndarray | None = None,
+    frequency_before: np.ndarray | None = None,
     sizes: Sizes | None = None,
 ) -> MMM:
     """Model over the training panel, or over another panel of the same market.
@@ -60,6 +63,7 @@ def build_model(
         scales: what spend, target and controls are divided by.
         panel: rows to model, if not the training panel's.
         history: media right before the first row, shape (channel, periods), in currency or the panel's units.
+        frequency_before: average frequency of the history, likewise, for channels that have one.
         sizes: what to pad rows, channels and controls to; not at all by default.
 
     Raises:
@@ -67,14 +71,15 @@ def build_model(
             support, or nothing could be learnt from it about a season or an event.
         SpecError: a prior's shape does not fit, or there are no such holidays.
     """
-    numbers = market_numbers(spec, training, scales, panel=panel, history=history)
+    numbers = market_numbers(spec, training, scales, panel=panel, history=history, frequency_before=frequency_before)
     priors = resolved_priors(spec, training)
     families, arguments = families_of(priors), arguments_of(priors)
     if sizes is not None:
         numbers = padded_numbers(numbers, sizes)
         arguments = padded_priors(arguments, spec, training, sizes)
     parts = _parts(spec, training, sizes)
-    return _assembled(spec, parts, families, numbers, arguments, 0 if history is None else history.shape[1])
+    rows_before = 0 if history is None else history.shape[1]
+    return _assembled(spec, parts, families, numbers, arguments, rows_before, with_frequency(training))
 
 
 def _parts(spec: ModelSpec, training: AnyPanel, sizes: Sizes | None) -> Parts:
@@ -83,7 +88,13 @@ def _parts(spec: ModelSpec, training: AnyPanel, sizes: Sizes | None) -> Parts:
 
 
 def market_numbers(
-    spec: ModelSpec, training: Panel, scales: Scales, *, panel: Panel | None = None, history: np.ndarray | None = None
+    spec: ModelSpec,
+    training: Panel,
+    scales: Scales,
+    *,
+    panel: Panel | None = None,
+    history: np.ndarray | None = None,
+    frequency_before: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """What a market's model is assembled from, see `build_model`; NumPy's arrays."""
     check_rows_cover_window(len(training), spec.l_max)
@@ -106,6 +117,7 @@ def market_numbers(
         "target_scale": np.asarray(scales.target),
         **_returns(spec, training, scales, rows),
         **_training(spec, training),
+        **frequency_numbers(rows, scales, frequency_before, before.shape[1]),
     }
 
 
@@ -140,9 +152,12 @@ def _assembled(
     numbers: dict[str, Any],
     priors: dict[str, dict[str, Any]],
     history: int,
+    with_reach: tuple[int, ...],
 ) -> MMM:
     """The model's arrays, in one program: a dozen small ones would each take their time to compile."""
     position = numbers["position"]
+    frequency = AverageFrequency(numbers["frequency"], with_reach) if with_reach else None
+    others = numbers["media"] if frequency is None else frequency.others(jnp.asarray(numbers["media"]))
     return MMM(
         parts=parts,
         trend=spec.trend,
@@ -152,7 +167,7 @@ def _assembled(
         training_rows=numbers["training_rows"],
         likelihood=spec.likelihood,
         media=numbers["media"],
-        windows=lagged(numbers["media"], spec.l_max)[..., history:],
+        windows=lagged(others, spec.l_max)[..., history:],
         design=jnp.concatenate(
             [
                 numbers["controls"],
@@ -172,6 +187,7 @@ def _assembled(
         return_rows=numbers["return_rows"],
         media_prior=spec.media_prior,
         history=history,
+        frequency=frequency,
     )
 
 
@@ -202,7 +218,7 @@ def build_geo_model(spec: ModelSpec, training: GeoPanel, scales: GeoScales, *, s
         arguments = padded_priors(arguments, spec, training, sizes)
     stacked = {name: None if one is None else np.stack([numbers[name] for numbers in made]) for name, one in made[0].items()}
     parts, pooling = _parts(spec, training, sizes), pooled_parameters(spec, training)
-    return _assembled_geos(spec, parts, families, stacked, arguments, pooling)
+    return _assembled_geos(spec, parts, families, stacked, arguments, pooling, with_frequency(training))
 
 
 def _numbers_of_geo(spec: ModelSpec, training: GeoPanel, scales: GeoScales, geo: str) -> dict[str, Any]:
@@ -222,9 +238,10 @@ def _assembled_geos(
     numbers: dict[str, Any],
     priors: dict[str, dict[str, Any]],
     pooling: tuple[Pooled, ...],
+    with_reach: tuple[int, ...],
 ) -> GeoMMM:
     return GeoMMM(
-        markets=jax.vmap(lambda one: _assembled(spec, parts, {}, one, {}, 0))(numbers),
+        markets=jax.vmap(lambda one: _assembled(spec, parts, {}, one, {}, 0, with_reach))(numbers),
         prior_arguments=jax.tree.map(jnp.asarray, priors),
         prior_families=tuple(sorted(families.items())),
         pooling=pooling,

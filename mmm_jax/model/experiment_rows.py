@@ -83,12 +83,12 @@ def _of_blocks(
 ) -> dict[str, np.ndarray]:
     markets = panel.markets if isinstance(panel, GeoPanel) else (panel,)
     divisors = [s.channel for s in scales.markets] if isinstance(scales, GeoScales) else [scales.channel]
+    changed = [_changed(markets[block.geo], block) for block in blocks]
     observed, other = [], []
-    for block in blocks:
-        divisor = divisors[block.geo][block.channel]
-        now, then = markets[block.geo].exposure[block.channel], _exposure(markets[block.geo], block.channel, block.other)
+    for block, then in zip(blocks, changed, strict=True):
+        divisor, now = divisors[block.geo][block.channel], markets[block.geo].exposure[block.channel]
         observed.append(_by_lag(now / divisor, block.time, l_max))
-        other.append(_by_lag(then / divisor, block.time, l_max))
+        other.append(_by_lag(then.exposure[block.channel] / divisor, block.time, l_max))
     found = {
         "observed": np.stack(observed),
         "other": np.stack(other),
@@ -97,14 +97,41 @@ def _of_blocks(
         "channel": np.array([block.channel for block in blocks], np.int32),
         "geo": np.array([block.geo for block in blocks], np.int32),
     }
-    return {name: _padded(values, count) for name, values in found.items()}
+    padded = {name: _padded(values, count) for name, values in found.items()}
+    return padded | _of_frequency(blocks, markets, changed, scales, l_max, count)
 
 
-def _exposure(market: Panel, channel: int, spend: np.ndarray) -> np.ndarray:
-    """What the model sees of a channel whose spend were another one, shape (time,)."""
-    changed = market.spend.copy()
-    changed[channel] = spend
-    return market.with_spend(changed).exposure[channel]
+def _of_frequency(
+    blocks: Sequence[_Block],
+    markets: Sequence[Panel],
+    changed: Sequence[Panel],
+    scales: AnyScales,
+    l_max: int,
+    count: int,
+) -> dict[str, np.ndarray]:
+    """Frequency of the blocks, of a panel that has one; a change of spend changes the reach, and not the frequency."""
+    divisor = scales.markets[0].frequency if isinstance(scales, GeoScales) else scales.frequency
+    if divisor is None or not markets[0].frequency_columns:
+        return {}
+
+    def by_lag(block: _Block, panel: Panel) -> np.ndarray:
+        frequency = np.asarray(panel.average_frequency)[block.channel]
+        return _by_lag(frequency / divisor[block.channel], block.time, l_max)
+
+    pairs = list(zip(blocks, changed, strict=True))
+    kinds = [[by_lag(one, then) for one, then in pairs], [by_lag(one, markets[one.geo]) for one in blocks]]
+    own = [float(bool(markets[0].frequency_columns[block.channel])) for block in blocks]
+    return {
+        "frequency": np.stack([_padded(np.stack(kind), count) for kind in kinds]),
+        "by_reach": _padded(np.array(own), count),
+    }
+
+
+def _changed(market: Panel, block: _Block) -> Panel:
+    """The market whose channel had the block's other spend."""
+    spend = market.spend.copy()
+    spend[block.channel] = block.other
+    return market.with_spend(spend)
 
 
 def _blocks_of(row: int, place: Place) -> list[_Block]:

@@ -55,6 +55,9 @@ class ExperimentRows(eqx.Module):
         log_scale: logarithm of the error density's constant.
         spend: whose cost per target was measured, in currency; 0 for lift tests.
         real: 1 for rows, 0 for padding.
+        frequency: scaled average frequency of the channel, by lag, with the other spend and as observed, shape (kind, block,
+            lag, step), at which its media are people reached; 0 for channels without one. `None` if no channel has one.
+        by_reach: 1 for blocks of channels with frequency, else 0, shape (block,).
     """
 
     observed: Float[Array, "block lag step"]
@@ -70,6 +73,8 @@ class ExperimentRows(eqx.Module):
     log_scale: Float[Array, " row"]
     spend: Float[Array, " row"]
     real: Float[Array, " row"]
+    frequency: Float[Array, "kind block lag step"] | None = None
+    by_reach: Float[Array, " block"] | None = None
 
     def predicted(self, answer: Answer, parts: Parts) -> Float[Array, " row"]:
         """Change of the expected outcome, or cost per target, of every experiment, in the units of `measured`.
@@ -103,11 +108,19 @@ class ExperimentRows(eqx.Module):
         arguments = [[self._of_blocks(one) for one in of_part] for of_part in answer.arguments]
         windows, found = jnp.stack([self.other, self.observed]), None
         for part, own in zip(parts, arguments, strict=True):
-            effects = _effects(part.saturation, windows, weights, own, part.adstock_first)
+            effects = self._of_part(part, windows, weights, own)
             found = effects if found is None else jnp.where(self._is_of(part)[:, None], effects, found)
         if found is None:
             raise ValueError("A model has at least one part.")
         return found
+
+    def _of_part(self, part: MediaPart, windows: Array, weights: Array, own: list[Array]) -> Float[Array, "kind block step"]:
+        """Effects as if every block's channel were the part's."""
+        effects = _effects(part.saturation, windows, weights, own, part.adstock_first)
+        if self.frequency is None or self.by_reach is None:
+            return effects
+        of_reach = _of_reach(part.saturation, windows, self.frequency, weights, own)
+        return jnp.where(self.by_reach[:, None] > 0, of_reach, effects)
 
     def _is_of(self, part: MediaPart) -> Bool[Array, " block"]:
         return (self.channel[:, None] == jnp.asarray(part.channels)).any(axis=1)
@@ -142,3 +155,15 @@ def _effects(
         return saturation.curve(carried, *(one[:, None] for one in arguments))
     saturated = saturation.curve(windows, *(one[:, None, None] for one in arguments))
     return jnp.einsum("kbls,bl->kbs", saturated, weights)
+
+
+def _of_reach(
+    saturation: AbstractSaturation,
+    reach: Float[Array, "kind block lag step"],
+    frequency: Float[Array, "kind block lag step"],
+    weights: Float[Array, "block lag"],
+    arguments: list[Float[Array, " block"]],
+) -> Float[Array, "kind block step"]:
+    """Effects of reach at a frequency on the linear predictor: saturation acts on the frequency alone."""
+    responses = saturation.curve(frequency, *(one[:, None, None] for one in arguments))
+    return jnp.einsum("kbls,bl->kbs", reach * responses, weights)

@@ -16,7 +16,8 @@ from mmm_jax.model.experiments import Answer, ExperimentRows
 from mmm_jax.model.gaussian_process import AbstractMultiplier
 from mmm_jax.model.horseshoe import with_coefficients
 from mmm_jax.model.likelihoods import AbstractLikelihood
-from mmm_jax.model.media import Parts, effect_places, filled, joined, joined_weights
+from mmm_jax.model.media import Parts, effect_places, filled, joined, joined_weights, saturated
+from mmm_jax.model.reach import AverageFrequency
 from mmm_jax.model.returns import with_effects
 from mmm_jax.model.trends import AbstractTrend
 
@@ -99,7 +100,7 @@ class MMM(AbstractMMM):
         multiplier: of all media by date, with its basis over the model's rows, its basis over the training rows, and which
             of these its mean is taken over; `None` where media work the same at all times.
         media: scaled spend, shape (channel, history + time): `history` rows of carry-in, then the model's own rows.
-        windows: the same spend laid out by lag, shape (channel, lag, time).
+        windows: the same spend laid out by lag, shape (channel, lag, time); 0 for channels with frequency.
         design: everything that acts linearly, in one array for one product: controls, waves of the calendar, the trend's
             basis and events, shape (regressor, time).
         target: scaled target, shape (time,); `None` where it is not known.
@@ -114,6 +115,7 @@ class MMM(AbstractMMM):
         media_prior: what the prior is stated on.
         history: rows of `media` that lie before the first row of the model.
         experiments: measurements that the density has a term of; `None` where there are none.
+        frequency: average frequency of the channels whose media are people reached; `None` where there are none.
     """
 
     parts: Parts
@@ -137,6 +139,7 @@ class MMM(AbstractMMM):
     media_prior: str = eqx.field(static=True)
     history: int = eqx.field(static=True)
     experiments: ExperimentRows | None = None
+    frequency: AverageFrequency | None = None
 
     @property
     def l_max(self) -> int:
@@ -201,6 +204,8 @@ class MMM(AbstractMMM):
         if not any(part.adstock_first for part in self.parts):
             return self.media_effects(params, media).sum(axis=0)
         totals = [part.total(params, *self._spend(media), self.history) for part in self.parts]
+        if self.frequency is not None:
+            totals = [*totals, self._reach_effects(params, media).sum(axis=0)]
         return self._multiplied(reduce(jnp.add, totals), params)
 
     def media_effects(
@@ -213,11 +218,38 @@ class MMM(AbstractMMM):
             media: other scaled spend; it may be longer than the model's, the effects then are as well.
         """
         effects = [part.effects(params, *self._spend(media), self.history) for part in self.parts]
-        return self._multiplied(joined(self.parts, effects), params)
+        every = joined(self.parts, effects)
+        if self.frequency is not None:
+            every = every.at[self.frequency.places].set(self._reach_effects(params, media))
+        return self._multiplied(every, params)
 
     def _spend(self, media: Array | None) -> tuple[Array, Array | None]:
-        """Spend, and how it is laid out by lag where that is known."""
-        return (self.media, self.windows) if media is None else (media, None)
+        """Spend, and how it is laid out by lag where that is known; 0 for channels with frequency."""
+        spend = self.media if media is None else media
+        others = spend if self.frequency is None else self.frequency.others(spend)
+        return others, self.windows if media is None else None
+
+    def _reach_effects(self, params: Params, media: Float[Array, "channel history_time"] | None) -> Float[Array, "own time"]:
+        """Effect of the channels with frequency."""
+        if self.frequency is None:
+            return jnp.zeros((0, self.windows.shape[-1]), self.windows.dtype)
+        reach = self.media if media is None else media
+        return self.frequency.effects(reach, self.reach_responses(params), self.weights(params))[..., self.history :]
+
+    def reach_responses(
+        self, params: Params, frequency: Float[Array, "own point"] | None = None
+    ) -> Float[Array, "own history_time"] | Float[Array, "own point"]:
+        """Effect of one unit of scaled reach before carry-over, of the channels with frequency: saturation acts on that.
+
+        Args:
+            params: one draw.
+            frequency: other scaled frequencies.
+        """
+        if self.frequency is None:
+            return jnp.zeros((0, self.media.shape[-1]), self.media.dtype)
+        scaled = self.frequency.scaled if frequency is None else frequency
+        of_all = jnp.zeros((self.media.shape[0], scaled.shape[-1]), scaled.dtype).at[self.frequency.places].set(scaled)
+        return saturated(self.parts, params, of_all)[self.frequency.places]
 
     def _multiplied(self, effects: Float[Array, "*channel time"], params: Params) -> Float[Array, "*channel time"]:
         """Effects times the date's multiplier; after the model's rows, the last one holds."""

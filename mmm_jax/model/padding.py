@@ -57,6 +57,7 @@ def padded_numbers(numbers: Mapping[str, Any], sizes: Sizes) -> dict[str, Any]:
         "return_rows": _padded(numbers["return_rows"], time),
         "training_position": _padded(numbers["training_position"], time),
         "training_rows": _padded(numbers["training_rows"], time),
+        "frequency": None if numbers["frequency"] is None else np.pad(numbers["frequency"], ((0, 0), (0, time))),
     }
 
 

@@ -18,6 +18,7 @@ from mmm_jax.model.components import Params
 from mmm_jax.model.media import MediaPart, joined
 from mmm_jax.model.mmm import MMM
 from mmm_jax.planning.outcome import Bends, Expansion, Link, bends
+from mmm_jax.planning.reach import ReachCells
 
 
 class CellSlopes(NamedTuple):
@@ -123,6 +124,7 @@ class CellResponse(eqx.Module):
         active: 1 for channels whose plan counts, else 0, shape (channel,).
         tail: dates after the horizon on which its spend still counts.
         lags: length of the longest adstock window.
+        reach: channels with frequency, whose effect is linear in their media, whatever their part; `None` without any.
     """
 
     parts: tuple[CellPart, ...]
@@ -130,6 +132,7 @@ class CellResponse(eqx.Module):
     held: Float[Array, "channel date"]
     active: Float[Array, " channel"]
     link: Link
+    reach: ReachCells | None
     tail: int = eqx.field(static=True)
     lags: int = eqx.field(static=True)
 
@@ -149,6 +152,7 @@ class CellResponse(eqx.Module):
             held=model.media[:, model.history :],
             active=jnp.ones(channels),
             link=Link.build(model, draws, jnp.ones(dates + tail)),
+            reach=ReachCells.build(model, draws),
             tail=tail,
             lags=model.l_max,
         )
@@ -169,7 +173,11 @@ class CellResponse(eqx.Module):
         responses, by_effect, bend = self.link.derivatives(effects)
         each = zip(self.parts, curves, strict=True)
         found = tuple(part.expanded(curve, by_effect, media.shape[1], self.active) for part, curve in each)
-        return Expansion(responses, self._joined([one.jacobian for one in found]), (found, by_effect, bend))
+        jacobian = self._joined([one.jacobian for one in found])
+        if self.reach is not None:
+            by_media = self.reach.jacobian(by_effect, media.shape[1])
+            jacobian = jacobian.at[:, self.reach.places].set(by_media * self.active[self.reach.places, None])
+        return Expansion(responses, jacobian, (found, by_effect, bend))
 
     def curvature(self, at: Expansion, weights: Float[Array, " draw"]) -> Float[Array, "channel date channel date"]:
         """Second derivatives of the weighted sum of the responses by the media of each cell."""
@@ -179,6 +187,8 @@ class CellResponse(eqx.Module):
         found = jnp.zeros((channels, dates, channels, dates))
         each = zip(self.parts, slopes, strict=True)
         own = self._joined([part.own_curvature(one, weights, by_effect, dates) for part, one in each], axis=0)
+        if self.reach is not None:
+            own = own.at[self.reach.places].set(0.0)
         # Indexed twice by channel, the pairs come first.
         found = found.at[alike, :, alike, :].add(own * self.active[:, None, None])
         return found if bend is None else found + self._crossed(weights[:, None] * bend, slopes, dates)
@@ -188,13 +198,18 @@ class CellResponse(eqx.Module):
         before, dates = self.history.shape[1], media.shape[1]
         padded = jnp.concatenate([self.history, jnp.pad(media + self.held, ((0, 0), (0, self.tail)))], axis=1)
         effects, curves = zip(*(part.effects(padded, before, dates) for part in self.parts), strict=True)
-        return self._joined(effects), curves
+        every = self._joined(effects)
+        if self.reach is not None:
+            every = every.at[:, self.reach.places].set(self.reach.effects(padded))
+        return every, curves
 
     def _crossed(self, bend: Float[Array, "draw period"], slopes: Sequence[CellSlopes], dates: int) -> Array:
         """What the link's own curvature adds: it couples the dates of all channels that work on one period."""
         periods, channels = bend.shape[1], len(self.active)
         each = zip(self.parts, slopes, strict=True)
         by_lag = self._joined([part.by_lag(one.slope, periods, dates, self.lags) for part, one in each])
+        if self.reach is not None:
+            by_lag = by_lag.at[:, self.reach.places].set(self.reach.by_lag(periods, dates))
         by_lag = by_lag * self.active[:, None, None]
         pairs = jnp.einsum("st,sctl,sdtm->tcldm", bend, by_lag, by_lag, optimize="optimal")
         rows, columns = _places(periods, dates, self.lags)

@@ -9,9 +9,7 @@ from mmm_jax.data.panel import Panel
 from mmm_jax.errors import PlanError
 from mmm_jax.planning.markets import Markets
 from mmm_jax.planning.prices import Rates
-
-LATELY = 364
-"""Days of the last training rows whose mean cost a plan expects to pay: 52 weeks."""
+from mmm_jax.planning.recent import lately
 
 
 def expected_costs(panels: Iterable[Panel], priced: Container[str]) -> np.ndarray:
@@ -63,6 +61,6 @@ def unit_costs(rates: Rates, markets: Markets) -> dict[str, tuple[float, str]]:
 
 
 def _own(panel: Panel) -> np.ndarray:
-    lately = panel.dates > panel.dates[-1] - np.timedelta64(LATELY, "D")
-    cost = mean_cost(panel.spend[:, lately], panel.exposure[:, lately])
+    late = lately(panel)
+    cost = mean_cost(panel.spend[:, late], panel.exposure[:, late])
     return np.where(np.isfinite(cost), cost, mean_cost(panel.spend, panel.exposure))

@@ -20,20 +20,21 @@ Profile = Mapping[str, Sequence[float] | np.ndarray] | xr.DataArray | None
 """Relative spend over the dates by channel; only its shape counts."""
 
 
-def horizon_panel(fit: Fit, horizon: Horizon, history: Panel | None = None) -> Panel:
+def horizon_panel(fit: Fit, horizon: Horizon, history: Panel | None = None, frequency: np.ndarray | None = None) -> Panel:
     """The planned rows as a panel without target, in the fit's order of channels, without spend; organic media are held.
 
     Args:
         fit: the posterior.
         horizon: the rows, their dates, or how many follow the known rows.
         history: the last known rows, if they are not the training rows.
+        frequency: usual average frequency, shape (channel,), where the rows have none; of the training rows by default.
 
     Raises:
         PlanError: no dates, dates at another frequency, or a model whose response depends on controls that are not given.
         PredictionError: a panel with other channels or controls than the fit's.
     """
     if isinstance(horizon, Panel):
-        return replace(aligned(held_media(horizon, fit.panel), fit.panel), target=None)
+        return replace(aligned(held_media(horizon, fit.panel, frequency), fit.panel), target=None)
     if not fit.spec.likelihood.additive and fit.panel.control_names:
         raise PlanError(
             "With a log link, what spend brings depends on the controls of the planned dates. "
@@ -51,7 +52,7 @@ def horizon_panel(fit: Fit, horizon: Horizon, history: Panel | None = None) -> P
         target_name=fit.panel.target_name,
         frequency=fit.panel.frequency,
     )
-    return aligned(held_media(rows, fit.panel), fit.panel)
+    return aligned(held_media(rows, fit.panel, frequency), fit.panel)
 
 
 def spend_profile(profile: Profile, rows: Panel) -> np.ndarray:

@@ -7,21 +7,26 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from mmm_jax.kernels.adstock import lagged
 from mmm_jax.model.components import Params
 from mmm_jax.model.media import MediaPart, joined
 from mmm_jax.model.mmm import MMM
 from mmm_jax.planning.outcome import Expansion, Link, bends
+from mmm_jax.planning.reach import ReachLevels
 
 
 class HorizonWindows(NamedTuple):
-    """Scaled spend of the periods of a horizon by lag: carry-in alone, one unit of level alone, and how often it occurs."""
+    """Scaled spend of the periods of a horizon by lag: carry-in alone, one unit of level alone, and how often it occurs.
+
+    Where some channel has a frequency, `periods` says which periods these are.
+    """
 
     carry: Float[np.ndarray, "channel period lag"]
     plan: Float[np.ndarray, "channel period lag"]
     counts: Float[np.ndarray, " period"]
+    periods: Int[np.ndarray, " period"] | None = None
 
 
 def horizon_windows(model: MMM, profile: np.ndarray, *, distinct: bool = True) -> HorizonWindows:
@@ -33,8 +38,10 @@ def horizon_windows(model: MMM, profile: np.ndarray, *, distinct: bool = True) -
         distinct: keep periods that look the same once, where their number is all that counts.
     """
     tail = model.l_max - 1 if model.likelihood.additive else 0
-    every = HorizonWindows(*_windows(model, profile, tail), np.ones(profile.shape[1] + tail))
-    return _distinct(every) if distinct and model.likelihood.additive else every
+    count = profile.shape[1] + tail
+    periods = None if model.frequency is None else np.arange(count)
+    every = HorizonWindows(*_windows(model, profile, tail), np.ones(count), periods)
+    return _distinct(every, _frequencies(model, tail)) if distinct and model.likelihood.additive else every
 
 
 class LevelPart(eqx.Module):
@@ -99,10 +106,14 @@ class LevelResponse(eqx.Module):
 
     Periods whose carry-in and profile look the same through the adstock window are computed once and counted: of a flat
     plan over 26 weeks with a window of 6, 11 of 31 remain.
+
+    Attributes:
+        reach: channels with frequency, whose effect is linear in the level, whatever their part; `None` without any.
     """
 
     parts: tuple[LevelPart, ...]
     link: Link
+    reach: ReachLevels | None
 
     @classmethod
     def build(cls, model: MMM, draws: Params, windows: HorizonWindows) -> Self:
@@ -114,14 +125,16 @@ class LevelResponse(eqx.Module):
             windows: from `horizon_windows` of the same model.
         """
         parts = tuple(LevelPart.build(part, draws, windows) for part in model.parts)
-        laid_out = cls(parts, Link.build(model, draws, jnp.asarray(windows.counts)))
+        reach = None if windows.periods is None else ReachLevels.build(model, draws, *windows[:2], windows.periods)
+        laid_out = cls(parts, Link.build(model, draws, jnp.asarray(windows.counts)), reach)
         carried = laid_out.link.after(laid_out._effects(jnp.zeros(model.media.shape[0])))
         return eqx.tree_at(lambda response: response.link, laid_out, carried)
 
     def only(self, channels: Float[Array, " channel"]) -> Self:
         """The response to the spend of some channels alone, given as ones among zeros."""
         alone = tuple(part.only(channels) for part in self.parts)
-        return eqx.tree_at(lambda response: response.parts, self, alone)
+        reach = None if self.reach is None else self.reach.only(channels)
+        return type(self)(alone, self.link, reach)
 
     def __call__(self, levels: Float[Array, " channel"]) -> Float[Array, " draw"]:
         """Total response of every draw, in units of the target."""
@@ -131,6 +144,8 @@ class LevelResponse(eqx.Module):
         """Responses and their derivatives by the levels, (draw, channel)."""
         each = zip(*(part.derivatives(levels) for part in self.parts), strict=True)
         effects, slopes, second = (self._joined(values) for values in each)
+        if self.reach is not None:
+            effects, slopes, second = self.reach.put(effects, slopes, second, levels)
         responses, by_effect, bend = self.link.derivatives(effects)
         return Expansion(responses, jnp.einsum("st,sct->sc", by_effect, slopes), (slopes, second, by_effect, bend))
 
@@ -144,18 +159,28 @@ class LevelResponse(eqx.Module):
         return found + jnp.einsum("st,sct,sdt->cd", weights[:, None] * bend, slopes, slopes, optimize="optimal")
 
     def _effects(self, levels: Array) -> Float[Array, "draw channel period"]:
-        return self._joined([part.effects(levels) for part in self.parts])
+        effects = self._joined([part.effects(levels) for part in self.parts])
+        return effects if self.reach is None else self.reach.put(effects, effects, effects, levels)[0]
 
     def _joined(self, values: Sequence[Array]) -> Float[Array, "draw channel period"]:
         return joined([part.part for part in self.parts], values, axis=1)
 
 
-def _distinct(windows: HorizonWindows) -> HorizonWindows:
+def _distinct(windows: HorizonWindows, frequencies: Float[np.ndarray, "own period lag"]) -> HorizonWindows:
     """Every different period once, with its count."""
-    both = np.concatenate([windows.carry, windows.plan], axis=2)
-    rows = both.transpose(1, 0, 2).reshape(both.shape[1], -1)
+    parts = (np.concatenate([windows.carry, windows.plan], axis=2), frequencies)
+    rows = np.concatenate([part.transpose(1, 0, 2).reshape(part.shape[1], -1) for part in parts], axis=1)
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
-    return HorizonWindows(windows.carry[:, first], windows.plan[:, first], counts.astype(float))
+    periods = None if windows.periods is None else windows.periods[first]
+    return HorizonWindows(windows.carry[:, first], windows.plan[:, first], counts.astype(float), periods)
+
+
+def _frequencies(model: MMM, tail: int) -> Float[np.ndarray, "own period lag"]:
+    """Average frequency by lag over the horizon and the periods after it."""
+    if model.frequency is None:
+        return np.zeros((0, model.windows.shape[-1] + tail, 0))
+    longer = np.pad(np.asarray(model.frequency.scaled), ((0, 0), (0, tail)))
+    return np.asarray(_lay_out(longer, model.l_max)).swapaxes(1, 2)[:, model.history :]
 
 
 def _windows(model: MMM, profile: np.ndarray, tail: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,11 +21,12 @@ from mmm_jax.fitting.labels import labelled
 from mmm_jax.fitting.posterior import Fit
 from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.components import Params
-from mmm_jax.model.media import Parts, media_parts
+from mmm_jax.model.media import joined, media_parts
 from mmm_jax.model.mmm import MMM
 from mmm_jax.planning.decisions import National
 from mmm_jax.planning.horizon import Horizon, horizon_panel
 from mmm_jax.planning.prices import Rates
+from mmm_jax.planning.reach import usual_frequency
 from mmm_jax.planning.response import plan_response
 
 Fits = Fit | GeoFit | Mapping[str, Fit]
@@ -63,10 +64,11 @@ class Markets:
         """
         by_geo = _checked(fits)
         rows, models, before = {}, {}, {}
-        for geo, fit in by_geo.items():
+        frequency = usual_frequency([fit.panel for fit in by_geo.values()])
+        for place, (geo, fit) in enumerate(by_geo.items()):
             known = of_geo(history, geo)
             dates = horizon[geo] if isinstance(horizon, (GeoPanel, Mapping)) else horizon
-            rows[geo] = horizon_panel(fit, dates, known)
+            rows[geo] = horizon_panel(fit, dates, known, None if frequency is None else frequency[place])
             models[geo] = fit.model(rows[geo], carry_in=carry_in, history=known)
             before[geo] = fit.panel if known is None else known
         if any(not np.array_equal(panel.dates, next(iter(rows.values())).dates) for panel in rows.values()):
@@ -109,7 +111,7 @@ class Markets:
         if not self.additive:
             return False
         models = self.models.values()
-        return all(bool(_concave(model.parts, draws)) for model, draws in zip(models, self._every, strict=True))
+        return all(bool(_concave(model, draws)) for model, draws in zip(models, self._every, strict=True))
 
     @property
     def num_draws(self) -> int:
@@ -180,9 +182,12 @@ def _taken(draws: list[Params], chosen: Array) -> list[Params]:
 
 
 @eqx.filter_jit
-def _concave(parts: Parts, draws: Params) -> Array:
-    each = [part.saturation.concave(*jax.vmap(part.arguments)(draws)) for part in parts]
-    return jnp.stack([jnp.all(one) for one in each]).all()
+def _concave(model: MMM, draws: Params) -> Array:
+    each = [part.saturation.concave(*jax.vmap(part.arguments)(draws)) for part in model.parts]
+    if model.frequency is None:
+        return jnp.stack([jnp.all(one) for one in each]).all()
+    # Whatever frequency does, twice the reach at the same frequency brings twice as much.
+    return joined(model.parts, each, axis=1).at[:, model.frequency.places].set(True).all()
 
 
 def of_geo(rows: Known | None, geo: str) -> Panel | None:
@@ -210,6 +215,10 @@ def _checked(fits: Fits) -> dict[str, Fit]:
     return by_geo
 
 
+def _kinds(panel: Panel) -> tuple[tuple[str, ...], ...]:
+    return panel.units, panel.organic, panel.frequency_columns
+
+
 def _compared(fit: Fit, first: Fit) -> list[tuple[str, Any, Any]]:
     """What fits must share to be planned together."""
     parts = [media_parts(one.spec, one.panel.channels) for one in (fit, first)]
@@ -217,7 +226,7 @@ def _compared(fit: Fit, first: Fit) -> list[tuple[str, Any, Any]]:
     draws = [f"{one.num_chains} x {one.draws['intercept'].shape[1]}" for one in (fit, first)]
     return [
         ("channels", list(fit.panel.channels), list(first.panel.channels)),
-        ("kinds of media", (fit.panel.units, fit.panel.organic), (first.panel.units, first.panel.organic)),
+        ("kinds of media", _kinds(fit.panel), _kinds(first.panel)),
         ("frequency", fit.panel.frequency, first.panel.frequency),
         ("model", shape[0], shape[1]),
         ("numbers of draws", draws[0], draws[1]),

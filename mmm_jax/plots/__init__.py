@@ -8,6 +8,7 @@ from mmm_jax.plots.contributions import plot_contribution_shares, plot_contribut
 from mmm_jax.plots.curves import plot_response_curves, plot_saturation_curves
 from mmm_jax.plots.data import plot_spend_against_target, plot_spend_shares, plot_target
 from mmm_jax.plots.experiments import plot_experiments
+from mmm_jax.plots.frequency import plot_optimal_frequency
 from mmm_jax.plots.frontier import plot_frontier
 from mmm_jax.plots.geos import plot_geo_contributions, plot_geo_predictive, plot_geo_roas
 from mmm_jax.plots.parameters import plot_prior_posterior
@@ -30,6 +31,7 @@ __all__ = [
     "plot_geo_predictive",
     "plot_geo_roas",
     "plot_improvement",
+    "plot_optimal_frequency",
     "plot_plan",
     "plot_plan_by_date",
     "plot_plan_curves",

@@ -8,6 +8,8 @@ from mmm_jax.fitting.labels import interval
 from mmm_jax.plots import multiples, style
 from mmm_jax.plots.geos import check_together
 
+_LARGEST = "Largest observed spend"
+
 
 def plot_response_curves(
     curves: xr.Dataset,
@@ -64,7 +66,7 @@ def plot_saturation_curves(
 
     Args:
         curves: `fit.saturation_curves()`: `effect` in units of the target per period, `spend` and `observed` in currency
-            per period, or in units of media, which the titles then name.
+            per period, or in units of media, which the titles then name. Of a channel with frequency, they are frequencies.
         prob: probability of the central interval.
         share_y: one vertical axis for all channels, so that their heights compare.
         log_link: the likelihood has a log link, so that the effect is on the target's logarithm.
@@ -83,15 +85,19 @@ def plot_saturation_curves(
     table = interval(curves["effect"], prob)
     for ax, name in zip(axes, names, strict=True):
         spend, largest = curves["spend"].sel(channel=name).to_numpy(), float(curves["observed"].sel(channel=name))
+        of_frequency = "axis" in curves.coords and curves["axis"].sel(channel=name).item() == "frequency"
         if "unit" in curves.coords:
             unit = style.text(str(curves["unit"].sel(channel=name).item()), 24)
             ax.set_title(f"{ax.get_title()}\n{unit}", fontsize=ax.title.get_fontsize())
         _draw_curve(ax, spend, table.sel(channel=name), prob)
-        _mark_range(ax, largest, float(spend.max()))
+        _mark_range(ax, largest, float(spend.max()), "Largest observed" if "axis" in curves.coords else _LARGEST)
+        if of_frequency:
+            ax.set_xlabel("frequency, at the largest reach", fontsize=style.SMALL)
     _finish(axes, table)
     effect = f"logarithm of {target}" if log_link else target
     amount = "media (units above" if "unit" in curves.coords else f"spend ({currency}"
-    x, y = f"Adstocked {amount} per {period})", f"Effect ({effect} per {period})"
+    beside = ", or frequency (impressions per person)" if "axis" in curves.coords else ""
+    x, y = f"Adstocked {amount} per {period}){beside}", f"Effect ({effect} per {period})"
     multiples.label_figure(figure, title="Saturation", x=x, y=y)
     multiples.figure_legend(figure, axes)
     return axes
@@ -109,8 +115,8 @@ def _mark_observed(ax: Axes, spend: float, response: float) -> None:
     ax.plot([spend], [response], "o", color=style.VERMILION, markersize=4.5)
 
 
-def _mark_range(ax: Axes, largest: float, end: float) -> None:
-    ax.axvline(largest, color=style.DARK, linestyle="--", linewidth=0.9, label="Largest observed spend")
+def _mark_range(ax: Axes, largest: float, end: float, label: str) -> None:
+    ax.axvline(largest, color=style.DARK, linestyle="--", linewidth=0.9, label=label)
     if end > largest:
         ax.axvspan(largest, end, color=style.LIGHT, alpha=0.5, linewidth=0, zorder=0, label="Never observed")
 

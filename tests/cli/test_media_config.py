@@ -2,6 +2,7 @@
 
 import kinds
 import pytest
+import reached
 
 import mmm_jax as mj
 from mmm_jax import ConfigError
@@ -105,3 +106,42 @@ def test_what_is_usual_is_currency(config):
 def test_no_plan_speaks_of_what_is_organic(config, key):
     with pytest.raises(ConfigError, match=rf"line 2, {key.split(':')[0]}.newsletter: this channel is organic"):
         check_plan(config(f"horizon: 6\n{key}\n", plan_schema()), kinds.fit(), kinds.panel().dates[:6])
+
+
+FREQUENCY = (
+    GOOD
+    + """\
+  frequency:
+    TV: tv_frequency
+    newsletter: mail_frequency
+"""
+)
+
+
+def test_frequency_is_read_as_python_reads_it(config, tmp_path):
+    frame = reached.table()
+    found = read_panel(tmp_path / "table.csv", frame, read_roles(config(FREQUENCY), frame))
+    assert found.fingerprint() == reached.panel().fingerprint()
+    assert described(found)["average_frequency"] == reached.COLUMNS
+    reached.table(kinds.WEEKS + kinds.HORIZON).to_csv(tmp_path / "later.csv", index=False)
+    rows = read_rows(tmp_path / "config.yaml", tmp_path / "later.csv", reached.fit(), Screen())
+    assert rows.panel.average_frequency[0].tolist() == reached.table(66)["tv_frequency"].iloc[60:].tolist()
+    config(FREQUENCY.replace("    newsletter: mail_frequency", ""))
+    with pytest.raises(mj.PredictionError, match="columns of frequency are not the fit's. Missing: mail_frequency"):
+        read_rows(tmp_path / "config.yaml", tmp_path / "later.csv", reached.fit(), Screen())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "keys", "words"),
+    [
+        ("TV: tv_frequency", "Tv: tv_frequency", 13, "data.frequency.Tv", "there is no channel 'Tv'; did you mean 'TV'?"),
+        ("TV: tv_frequency", "Radio: tv_frequency", 13, "data.frequency.Radio", "the reach of 'Radio' is not known"),
+        ("TV: tv_frequency", "TV: tv_frequencies", 13, "data.frequency.TV", "no column 'tv_frequencies'"),
+        ("TV: tv_frequency", "TV: newsletter", 13, "data.frequency.TV", "is used already, as data.organic[0]"),
+    ],
+)
+def test_a_mistake_of_frequency_is_named_with_key_and_line(config, old, new, line, keys, words):
+    with pytest.raises(ConfigError) as caught:
+        read_roles(config(FREQUENCY.replace(old, new)), reached.table())
+    assert f"line {line}, {keys}: " in str(caught.value)
+    assert words in str(caught.value)

@@ -2,7 +2,9 @@
 
 import kinds
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+import reached
 
 from mmm_jax import plots
 from mmm_jax.cli import report
@@ -52,3 +54,21 @@ def test_the_screen_leaves_out_what_is_organic(capsys):
     assert list(results.returns) == ["TV", "Radio"]
     report.show_results(Screen(), results)
     assert "Organic, without spend and so without return: newsletter." in capsys.readouterr().out
+
+
+def test_saturation_is_drawn_over_frequency():
+    axes = plots.plot_saturation_curves(reached.fit().saturation_curves(points=5), period="week")
+    assert [ax.get_title().splitlines()[-1] for ax in axes] == ["tv_frequency", "currency", "mail_frequency"]
+    assert [ax.get_xlabel() for ax in axes] == ["frequency, at the largest reach", "", "frequency, at the largest reach"]
+
+
+def test_returns_are_drawn_over_frequency():
+    found = reached.fit("s-shaped").optimal_frequency(points=11)
+    axes = plots.plot_optimal_frequency(found, target="sales")
+    assert "no spend" in texts(axes[1])
+    drawn = {line.get_label(): line.get_xdata() for line in axes[0].lines}
+    assert drawn["Optimal frequency"][0] == float(found["optimal_frequency"][0])
+    assert drawn["Current frequency"][0] == float(found["current_frequency"][0])
+    np.testing.assert_array_equal(drawn["Mean return"], found["frequency"].sel(channel="TV"))
+    with pytest.raises(ValueError, match="by geo"):
+        plots.plot_optimal_frequency(found.expand_dims(geo=2))

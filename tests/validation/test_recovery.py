@@ -46,6 +46,7 @@ WAVES = dist.Laplace(0.0, 0.05)
 SPECS = {
     **adstocks(),
     **{kind.__name__: with_saturation(kind) for kind in SATURATIONS},
+    "reach and frequency": with_saturation(mj.HillSaturation),
     "saturation first": replace(NORMAL, adstock_first=False),
     "StudentT": replace(NORMAL, likelihood=mj.StudentT()),
     "TruncatedNormal": SPEC,
@@ -132,6 +133,13 @@ def assert_recovered(found: mj.Calibration) -> None:
     assert chance[worst] * len(chance) > 1e-3, (str(found.ranks["quantity"].to_numpy()[worst]), int(misses[worst]))
 
 
+def with_frequency(panel: mj.Panel) -> mj.Panel:
+    """The same market, whose first channel's spend buys people reached, one to six times each."""
+    frequency = np.random.default_rng(4).uniform(1.0, 6.0, (2, len(panel))) * [[1.0], [0.0]]
+    reach = {"media": panel.spend / [[5.0], [1.0]], "units": ("reach", "")}
+    return replace(panel, **reach, average_frequency=frequency, frequency_columns=("frequency", ""))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_a_component_finds_what_made_its_data(name):
@@ -141,6 +149,7 @@ def test_a_component_finds_what_made_its_data(name):
     if name == "RegularizedHorseshoe":
         controls = np.random.default_rng(3).normal(size=(8, len(panel)))
         panel = replace(panel, controls=controls, control_names=tuple(f"control_{k + 1}" for k in range(8)))
+    panel = with_frequency(panel) if name == "reach and frequency" else panel
     assert_recovered(calibration(SPECS[name], panel, SEEDS))
 
 
