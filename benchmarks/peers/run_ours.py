@@ -74,7 +74,9 @@ def summary(fit: mj.Fit, options: Any) -> dict[str, Any]:
     draws = dict(fit.draws)
     waves = range(1, fit.spec.yearly_seasonality + 1)
     labels["fourier_mode"] = tuple(f"{wave}_{order}" for wave in ("sin", "cos") for order in waves)
-    named = {name: list(labels[dims[0]]) for name, dims in fit.spec.parameter_dims.items() if dims}
+    # Geos' parameters are not compared one by one, and have dimensions of their own.
+    dims = fit.spec.parameter_dims.items() if options.moments else ()
+    named = {name: list(labels[own[0]]) for name, own in dims if own}
     return {
         "sampling_seconds": found.wall_seconds.get("sample"),
         "stages": dict(found.wall_seconds),

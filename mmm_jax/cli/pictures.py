@@ -39,14 +39,18 @@ def save_fit_pictures(results: Results, folder: Path, truth: Mapping[str, float]
         "prior_posterior": lambda: plots.plot_prior_posterior(_common(fit)),
     }
     if train.frequency_columns:
-        found = fit.optimal_frequency()
-        pictures["optimal_frequency"] = lambda: plots.plot_optimal_frequency(found, target=target)
+        pictures["optimal_frequency"] = lambda: plots.plot_optimal_frequency(_optimal_frequency(fit), target=target)
     if results.test is not None:
         held_out, test = results.test, results.predicted["test"]
         pictures["forecast"] = lambda: plots.plot_forecast(predicted, test, train, held_out)
     for name, table in results.experiments.items():
         pictures[f"experiments_{name}"] = lambda table=table: plots.plot_experiments(table, target=target)
     return _save({**pictures, **_own_pictures(plots, results)}, folder)
+
+
+def _optimal_frequency(fit: Fit | GeoFit) -> xr.Dataset:
+    """Of all geos together, if there are several."""
+    return fit.optimal_frequency(by_geo=False) if isinstance(fit, GeoFit) else fit.optimal_frequency()
 
 
 def _own_pictures(plots: Any, results: Results) -> dict[str, Picture]:
