@@ -48,7 +48,7 @@ def save_fit_pictures(results: Results, folder: Path, truth: Mapping[str, float]
     return _save({**pictures, **_own_pictures(plots, results)}, folder)
 
 
-def _optimal_frequency(fit: Fit | GeoFit) -> xr.Dataset:
+def _optimal_frequency(fit: AnyFit) -> xr.Dataset:
     """Of all geos together, if there are several."""
     return fit.optimal_frequency(by_geo=False) if isinstance(fit, GeoFit) else fit.optimal_frequency()
 
