@@ -177,7 +177,7 @@ def described(panel: AnyPanel) -> dict[str, Any]:
     }
 
 
-def _frequency(panel: Panel) -> dict[str, Any]:
+def _frequency(panel: AnyPanel) -> dict[str, Any]:
     """Columns of the average frequency by channel, where there are any."""
     columns = {name: column for name, column in zip(panel.channels, panel.frequency_columns, strict=False) if column}
     return {"average_frequency": columns} if columns else {}
