@@ -27,8 +27,8 @@ A small fit.yaml (`mmm-jax demo --out demo` writes a complete one):
     # media: {TV: tv_grp}            # units that the model sees for spend
     # organic: [newsletter]          # media without spend
     # treatments: {price: max}       # told against a reference level
-    # geo: region                    # many markets: one row per week and region,
-    # population: heads              # with the column of their heads
+    # geo: region                    # many markets: a row per week and region
+    # population: heads              # column of their heads
     last_training_date: 2024-06-30   # later rows are held out
   # experiments:                     # lift tests, beside this file, with
   #   file: tests.csv                # channel, start, end, delta_spend,

@@ -13,6 +13,7 @@ from numpyro import handlers
 import mmm_jax as mj
 from mmm_jax.data.geo_scaling import GeoScales, scales_of
 from mmm_jax.errors import SpecError
+from mmm_jax.fitting import draws
 from mmm_jax.fitting.density import constrained, flat_log_density, padded_target, target_of
 from mmm_jax.inference.coloring import Coloring
 from mmm_jax.inference.transforms import flat_size
@@ -293,3 +294,15 @@ def test_any_panel_has_scales_and_a_model(panel):
         with precision_scope("float32"):
             model = build_any_model(spec, one, scales)
             assert np.isfinite(density_of(model, model.sample_prior(jax.random.key(0))))
+
+
+def test_draws_are_named_in_pieces_that_memory_holds(panel, monkeypatch, float64):
+    spec, scales = SPECS["defaults"], scales_of(panel, scale="geo", standardize_controls=False)
+    prepared = padded_target(spec, panel, scales)
+    positions = 0.3 * np.random.default_rng(9).normal(size=(2, 7, len(prepared.active))) * prepared.active
+    whole = draws.constrained_draws(positions, prepared.target, spec, panel)
+    monkeypatch.setattr(draws, "_BYTES", 1)
+    pieces = draws.constrained_draws(positions, prepared.target, spec, panel)
+    for name, values in whole.items():
+        assert values.shape[:2] == (2, 7)
+        np.testing.assert_allclose(pieces[name], values, rtol=1e-12, atol=1e-12)
