@@ -15,6 +15,7 @@ from mmm_jax.errors import (
     DatasetError,
     ExperimentError,
     InfeasibleError,
+    LedgerError,
     MMMError,
     PanelError,
     PlanError,
@@ -55,6 +56,7 @@ from mmm_jax.model.likelihoods import LogNormal, NegativeBinomial, Normal, Stude
 from mmm_jax.model.priors import SpendShare, gamma_from_moments, lognormal_from_interval
 from mmm_jax.model.spec import ModelSpec
 from mmm_jax.model.trends import KnotTrend, LinearTrend, PiecewiseTrend
+from mmm_jax.monitoring.ledger import Ledger
 from mmm_jax.planning.allocation import Allocation, Comparison
 from mmm_jax.planning.batch import optimize_budget_batch
 from mmm_jax.planning.certificate import Certificate

@@ -12,6 +12,7 @@ MMMError
 │   └── InfeasibleError   its constraints exclude each other
 ├── ConfigError           a configuration file is wrong; names the key and the line
 ├── StoreError            a saved fit cannot be written or read
+├── LedgerError           an event does not fit the ledger, or the ledger cannot be used; nothing was written
 └── DatasetError          a public data set cannot be had
 
 MMMWarning
@@ -66,6 +67,10 @@ class ConfigError(MMMError):
 
 class StoreError(MMMError):
     """A fit cannot be saved to, or loaded from, the given place."""
+
+
+class LedgerError(MMMError):
+    """An event does not fit the ledger, or the ledger cannot be used; says which decision and why. Nothing was written."""
 
 
 class DatasetError(MMMError):

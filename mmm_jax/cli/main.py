@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mmm_jax.cli import batch, demo, fit, optimize, predict, validate
+from mmm_jax.cli import batch, demo, fit, ledger, optimize, predict, validate
 from mmm_jax.errors import MMMError, SamplingError
 
 FAILURE, BAD_INPUT = 1, 2
@@ -29,6 +29,8 @@ your own:
   mmm-jax predict --fit results/fit.zarr --data next.csv \\
           --config fit.yaml --out forecast.csv
   mmm-jax optimize --fit results/fit.zarr --config plan.yaml --out plan.json
+  mmm-jax ledger propose --ledger decisions.db --name q3 --plan plan.json \\
+          --fit results/fit.zarr
 """
 
 app = typer.Typer(
@@ -47,6 +49,7 @@ for command, example in (
     (optimize.optimize, optimize.EXAMPLE),
 ):
     app.command(help=f"{inspect.getdoc(command)}\n\n{example}")(command)
+app.add_typer(ledger.app, name="ledger")
 
 
 def _show_version(wanted: bool) -> None:

@@ -66,6 +66,12 @@ def _own_pictures(plots: Any, results: Results) -> dict[str, Picture]:
     }
 
 
+def save_ledger_picture(ledger: Any, folder: Path) -> list[Path]:
+    """Predictions beside outcomes, and the bias by channel."""
+    plots = _plots()
+    return _save({"ledger": lambda: plots.plot_ledger(ledger)}, folder)
+
+
 def save_plan_pictures(
     plan: Allocation,
     reference: xr.DataArray,

@@ -41,6 +41,7 @@ class LiftTest:
         nu: degrees of freedom of the measurement's Student-t error; `math.inf` for a normal one. With few of them, a test
             that the panel contradicts by many standard errors counts as an outlier, and is set aside; a normal error holds
             on to it.
+        source: where the measurement is recorded, such as a decision of a ledger; nothing is computed from it.
 
     Raises:
         ExperimentError: a date that cannot be read, a window that ends before it starts, or a number out of range.
@@ -59,6 +60,7 @@ class LiftTest:
     geo: str | None = None
     outcome_end: Day | None = None
     nu: float = 4.0
+    source: str | None = None
 
     def __post_init__(self) -> None:
         what = f"Lift test of channel {self.channel!r} from {self.start}"
@@ -137,7 +139,7 @@ class LiftTests:
 
         Args:
             frame: columns `channel, start, end, delta_spend, delta_outcome, se`, and where they are needed `geo`,
-                `outcome_end` and `nu`, in which empty cells stand for the default. Others are not read.
+                `outcome_end`, `nu` and `source`, in which empty cells stand for the default. Others are not read.
             costs: known costs per target.
 
         Raises:
@@ -188,8 +190,7 @@ def _test_of(row: int, cells: Mapping[Any, Any]) -> LiftTest:
     given = {item.name: cells[item.name] for item in fields(LiftTest) if item.name in cells}
     optional = {item.name for item in fields(LiftTest) if item.default is not MISSING}
     kept = {name: value for name, value in given.items() if not (name in optional and _is_empty(value))}
-    if "geo" in kept:
-        kept["geo"] = str(kept["geo"])
+    kept |= {name: str(kept[name]) for name in ("geo", "source") if name in kept}
     try:
         return LiftTest(**kept)
     except ExperimentError as error:
@@ -217,6 +218,9 @@ def _checked_names(experiment: LiftTest | CostPerTarget, what: str) -> None:
         raise ExperimentError(f"{what}: the channel must be a name, got {experiment.channel!r}.")
     if not isinstance(experiment.geo, str | None):
         raise ExperimentError(f"{what}: the geo must be a name or None, got {experiment.geo!r}.")
+    source = getattr(experiment, "source", None)
+    if not isinstance(source, str | None):
+        raise ExperimentError(f"{what}: the source must be text or None, got {source!r}.")
 
 
 def _day(value: Any, name: str, what: str) -> np.datetime64:

@@ -11,6 +11,7 @@ from mmm_jax.plots.experiments import plot_experiments
 from mmm_jax.plots.frequency import plot_optimal_frequency
 from mmm_jax.plots.frontier import plot_frontier
 from mmm_jax.plots.geos import plot_geo_contributions, plot_geo_predictive, plot_geo_roas
+from mmm_jax.plots.ledger import plot_ledger
 from mmm_jax.plots.parameters import plot_prior_posterior
 from mmm_jax.plots.plan import plot_improvement, plot_plan
 from mmm_jax.plots.plan_curves import plot_plan_curves
@@ -31,6 +32,7 @@ __all__ = [
     "plot_geo_predictive",
     "plot_geo_roas",
     "plot_improvement",
+    "plot_ledger",
     "plot_optimal_frequency",
     "plot_plan",
     "plot_plan_by_date",
