@@ -17,6 +17,7 @@ from mmm_jax.errors import (
     InfeasibleError,
     LedgerError,
     MMMError,
+    MonitoringError,
     PanelError,
     PlanError,
     PredictionError,
@@ -56,6 +57,7 @@ from mmm_jax.model.likelihoods import LogNormal, NegativeBinomial, Normal, Stude
 from mmm_jax.model.priors import SpendShare, gamma_from_moments, lognormal_from_interval
 from mmm_jax.model.spec import ModelSpec
 from mmm_jax.model.trends import KnotTrend, LinearTrend, PiecewiseTrend
+from mmm_jax.monitoring.drift import Drift, detect_drift
 from mmm_jax.monitoring.ledger import Ledger
 from mmm_jax.planning.allocation import Allocation, Comparison
 from mmm_jax.planning.batch import optimize_budget_batch

@@ -11,6 +11,7 @@ MMMError
 ├── PlanError             the planning problem is not well posed
 │   └── InfeasibleError   its constraints exclude each other
 ├── ConfigError           a configuration file is wrong; names the key and the line
+├── MonitoringError       what a fitted model is to be checked against is not usable
 ├── StoreError            a saved fit cannot be written or read
 ├── LedgerError           an event does not fit the ledger, or the ledger cannot be used; nothing was written
 └── DatasetError          a public data set cannot be had
@@ -63,6 +64,10 @@ class InfeasibleError(PlanError):
 
 class ConfigError(MMMError):
     """A configuration file is wrong; the message names the key and the line."""
+
+
+class MonitoringError(MMMError):
+    """What a fitted model is to be checked against is not usable."""
 
 
 class StoreError(MMMError):

@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from jax.scipy.special import gammaln
+from jax.scipy.special import betainc, gammaln
 from jaxtyping import Array
 from numpyro.distributions import constraints
 
@@ -42,6 +42,12 @@ class ScaledNegativeBinomial(dist.Distribution):
         """Log density; the count is a whole number, which its quotient by the scale no longer is."""
         count = jnp.round(value * self.scale)
         return log_probability(count, self.mean_count, self.concentration) + jnp.log(self.scale)
+
+    def cdf(self, value: Array) -> Array:
+        """Probability of no more than the value; a regularised incomplete beta function, best in float64."""
+        count = jnp.round(value * self.scale)
+        share = self.concentration / (self.concentration + self.mean_count)
+        return betainc(self.concentration, count + 1.0, share)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws: Poisson counts around a gamma-distributed expectation."""

@@ -48,6 +48,10 @@ class AbstractLikelihood(eqx.Module):
         """Expected scaled target that contributions, ROAS and plans are measured on."""
 
     @abc.abstractmethod
+    def noise(self, mu: Float[Array, " time"], params: Params, scale: Float[Array, ""]) -> Float[Array, "*time"]:
+        """What one outcome leaves unknown of its `mu`: the root of the inverse of its Fisher information."""
+
+    @abc.abstractmethod
     def check_target(self, target: np.ndarray, dates: np.ndarray, name: str, scale: float) -> None:
         """Raise a `PanelError` that names the first value which the likelihood excludes."""
 
@@ -69,6 +73,9 @@ class Normal(AbstractLikelihood):
 
     def expectation(self, mu: Array, params: Params) -> Array:
         return mu
+
+    def noise(self, mu: Array, params: Params, scale: Array) -> Array:
+        return params["y_sigma"]
 
     def check_target(self, target: np.ndarray, dates: np.ndarray, name: str, scale: float) -> None:
         return None
@@ -100,6 +107,9 @@ class TruncatedNormal(AbstractLikelihood):
     def expectation(self, mu: Array, params: Params) -> Array:
         return mu
 
+    def noise(self, mu: Array, params: Params, scale: Array) -> Array:
+        return params["y_sigma"]
+
     def check_target(self, target: np.ndarray, dates: np.ndarray, name: str, scale: float) -> None:
         _check_above(target, dates, name, self.lower * scale, strict=False, likelihood="TruncatedNormal")
 
@@ -123,6 +133,10 @@ class StudentT(AbstractLikelihood):
     def expectation(self, mu: Array, params: Params) -> Array:
         return mu
 
+    def noise(self, mu: Array, params: Params, scale: Array) -> Array:
+        nu = params["y_nu"]
+        return params["y_sigma"] * jnp.sqrt((nu + 3.0) / (nu + 1.0))
+
     def check_target(self, target: np.ndarray, dates: np.ndarray, name: str, scale: float) -> None:
         return None
 
@@ -145,6 +159,9 @@ class LogNormal(AbstractLikelihood):
 
     def expectation(self, mu: Array, params: Params) -> Array:
         return jnp.exp(mu + 0.5 * params["y_sigma"] ** 2)
+
+    def noise(self, mu: Array, params: Params, scale: Array) -> Array:
+        return params["y_sigma"]
 
     def check_target(self, target: np.ndarray, dates: np.ndarray, name: str, scale: float) -> None:
         _check_above(target, dates, name, 0.0, strict=True, likelihood="LogNormal")
@@ -172,6 +189,9 @@ class NegativeBinomial(AbstractLikelihood):
 
     def expectation(self, mu: Array, params: Params) -> Array:
         return jnp.exp(mu)
+
+    def noise(self, mu: Array, params: Params, scale: Array) -> Array:
+        return jnp.sqrt(jnp.exp(-mu) / scale + 1.0 / params["y_concentration"])
 
     def check_target(self, target: np.ndarray, dates: np.ndarray, name: str, scale: float) -> None:
         _check_above(target, dates, name, 0.0, strict=False, likelihood="NegativeBinomial")

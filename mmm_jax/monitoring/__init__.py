@@ -1,1 +1,1 @@
-"""Is the model still right: what was decided, what was predicted, what happened."""
+"""Is the model still right: do new rows look like its own; what was decided, what was predicted, what happened."""
