@@ -145,7 +145,10 @@ def test_panels_that_tell_nothing_new(fit, market):
         mj.detect_drift(fit, mj.synthetic.make_geo_market(geos=2, weeks=60).panel)
 
 
-@pytest.mark.parametrize("kind", [mj.StudentT, mj.LogNormal, mj.NegativeBinomial, mj.TruncatedNormal])
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in (mj.StudentT, mj.TruncatedNormal, mj.LogNormal)]
+
+
+@pytest.mark.parametrize("kind", [mj.NegativeBinomial, *SLOW])
 def test_probabilities_of_every_likelihood_are_uniform_under_the_model(kind, market):
     """Of rows drawn from the fit's own predictive distribution, at one draw: moments of the transform."""
     panel = market.with_target(np.round(market.target / 1e5)) if kind is mj.NegativeBinomial else market
