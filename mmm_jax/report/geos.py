@@ -22,7 +22,7 @@ def geo_table(plan: Any, reference: Any, words: Words) -> list[Html]:
     before = None if reference is None else _by_geo(plan.aligned(reference))
     response = plan.channel_response.sum("channel").transpose("geo", "chain", "draw")
     order = np.argsort(-planned.to_numpy(), kind="stable")
-    rows = [_row(str(planned["geo"].values[place]), planned, before, response) for place in order]
+    rows = [_row(int(place), planned, before, response) for place in order]
     compared = [] if before is None else [f"{words.reference} ({words.currency})", "Change"]
     head = ["Geo", f"Plan ({words.currency})", *compared, f"Expected response ({words.target})", INTERVAL]
     names = (tag("th", name, scope="col", class_="text" if name == "Geo" else None) for name in head)
@@ -36,9 +36,9 @@ def _by_geo(spend: Any) -> Any:
     return spend.sum(["date", "channel"])
 
 
-def _row(geo: str, planned: Any, before: Any, response: Any) -> list[str]:
-    new, draws = float(planned.sel(geo=geo)), response.sel(geo=geo).to_numpy().ravel()
-    old = [] if before is None else [float(before.sel(geo=geo))]
+def _row(place: int, planned: Any, before: Any, response: Any) -> list[str]:
+    geo, new, draws = str(planned["geo"].values[place]), float(planned[place]), response[place].to_numpy().ravel()
+    old = [] if before is None else [float(before[place])]
     compared = [words for amount in old for words in (number(amount), change(new, amount))]
     return [geo, number(new), *compared, number(float(draws.mean())), span(draws)]
 

@@ -62,7 +62,8 @@ def test_a_grouped_model_is_the_sum_of_its_groups_models(panel):
     model = built(MIXED, panel)
     params = model.sample_prior(jax.random.key(1))
     effects, names = np.asarray(model.media_effects(params)), scalar_names(MIXED, panel)
-    curves, weights = (np.asarray(x) for x in (saturation_curve(model, params, panel.spend), model.weights(params)))
+    curves = np.asarray(saturation_curve(model, params, panel.spend, model.channel_scale))
+    weights = np.asarray(model.weights(params))
     flat = dict(zip(names, np.concatenate([np.ravel(params[name]) for name in MIXED.parameter_dims]), strict=True))
     total = np.zeros(len(panel))
     rest = [name for name in panel.channels if name not in (*SLOW.channels, *LATE.channels)]
@@ -78,7 +79,8 @@ def test_a_grouped_model_is_the_sum_of_its_groups_models(panel):
         places = [panel.channels.index(name) for name in channels]
         expected = np.asarray(single.media_effects(own))
         np.testing.assert_allclose(effects[places], expected, rtol=1e-12)
-        np.testing.assert_allclose(curves[places], saturation_curve(single, own, one.spend), rtol=1e-12)
+        alone_curves = saturation_curve(single, own, one.spend, single.channel_scale)
+        np.testing.assert_allclose(curves[places], alone_curves, rtol=1e-12)
         np.testing.assert_allclose(weights[places, : spec.l_max], single.weights(own), rtol=1e-12)
         assert not weights[places, spec.l_max :].any()
         total += expected.sum(axis=0)
