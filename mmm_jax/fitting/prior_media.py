@@ -18,6 +18,7 @@ from mmm_jax.model.build import coordinates
 from mmm_jax.model.components import Params
 from mmm_jax.model.geo import GeoMMM
 from mmm_jax.model.mmm import MMM
+from mmm_jax.model.priors import SpendShare
 from mmm_jax.model.spec import ModelSpec
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -89,9 +90,10 @@ def _remedy(spec: ModelSpec) -> str:
     effects = " and ".join(map(repr, spec.effects))
     if not spec.likelihood.additive:
         return f"State a tighter prior of {effects}, on the logarithm of the target, such as HalfNormal(0.1)."
+    stated = [prior.scale for prior in map(spec.priors.get, spec.effects) if isinstance(prior, SpendShare)]
     return (
-        f"State a tighter prior of {effects}, such as SpendShare(), which grows with a channel's spend, or a media_prior on "
-        "what you know: 'roas' or 'contribution_share'."
+        f"State a tighter prior of {effects}, such as {SpendShare(min([2.0, *stated]) / 2)}, which grows with a channel's "
+        "spend, or a media_prior on what you know: 'roas' or 'contribution_share'."
     )
 
 

@@ -105,4 +105,6 @@ def test_a_model_without_controls_does_all_that_others_do(split, tmp_path):
     fit.save(tmp_path / "fit.zarr")
     assert mj.Fit.load(tmp_path / "fit.zarr").predict(test, key=1).identical(fit.predict(test, key=1))
     assert mj.optimize_budget(fit, horizon=test.dates, total=test.spend.sum()).certificate.optimal
-    assert mj.sample_prior(train, fit.spec, num_samples=10)["prior_predictive"]["y"].shape == (1, 10, 78)
+    # Ten draws say little of how often media bring more than everything.
+    prior = mj.sample_prior(train, fit.spec, num_samples=10, max_excess_probability=1.0)
+    assert prior["prior_predictive"]["y"].shape == (1, 10, 78)

@@ -1,5 +1,7 @@
 """The share of media that a prior means: against counterfactual means, and said aloud where it cannot be."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,9 +58,12 @@ def test_an_impossible_prior_is_named_with_its_largest_channels(panel):
     effect = np.full(7, 0.01)
     effect[[2, 6]] = 3.0, 4.0
     spec = mj.ModelSpec(adstock=ADSTOCK, priors={**NARROW, "saturation_beta": dist.LogNormal(np.log(effect), 0.1)})
-    words = r"probability 1.00 .* Most comes from TV \(.*\), Newspaper \(.*SpendShare\(\)"
+    words = r"probability 1.00 .* Most comes from TV \(.*\), Newspaper \(.*SpendShare\(scale=1.0\)"
     with pytest.warns(mj.PriorWarning, match=words):
         loud = mj.sample_prior(panel, spec, num_samples=20)
+    shares = replace(spec, priors={**NARROW, "saturation_beta": mj.SpendShare(1.5)})
+    with pytest.warns(mj.PriorWarning, match=r"SpendShare\(scale=0.75\)"):
+        mj.sample_prior(panel, shares, num_samples=100, max_excess_probability=0.0)
     quiet = mj.sample_prior(panel, spec, num_samples=20, max_excess_probability=1.0)
     assert loud["prior"].to_dataset().identical(quiet["prior"].to_dataset())
     with pytest.raises(SpecError, match="max_excess_probability must lie between 0 and 1, got 1.5"):

@@ -50,7 +50,7 @@ def test_treatments_stand_in_the_waterfall():
 
 def test_the_screen_leaves_out_what_is_organic(capsys):
     fit = kinds.fit()
-    results = Results(fit, None, {}, fit.roas(), fit.contribution_shares(), {})
+    results = Results(fit, None, {}, fit.roas(), fit.contribution_shares(), {}, None, {})
     assert list(results.returns) == ["TV", "Radio"]
     report.show_results(Screen(), results)
     assert "Organic, without spend and so without return: newsletter." in capsys.readouterr().out
