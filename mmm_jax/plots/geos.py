@@ -144,7 +144,7 @@ def _draw_over_time(ax: Axes, market: Panel, band: xr.Dataset, prob: float) -> N
         looks = {"color": style.BLACK, "linewidth": 0.5, "marker": ".", "markersize": 1.5}
         ax.plot(market.dates, market.target, label="Observed", **looks)
     style.from_zero(ax, low[there], np.asarray(market.target)[there] if market.target is not None else low[there])
-    style.date_axis(ax, ticks=(2, 4))
+    style.date_axis(ax, ticks=(2, 5))
 
 
 def _parts(means: xr.Dataset, max_channels: int) -> dict[str, tuple[np.ndarray, str]]:

@@ -93,7 +93,7 @@ def _mark_bounds(ax: Axes, dates: np.ndarray, values: np.ndarray, state: np.ndar
 
 
 def _finish(ax: Axes, dates: np.ndarray, *, spent: bool) -> None:
-    style.date_axis(ax, ticks=(2, 4))
+    style.date_axis(ax, ticks=(2, 5))
     if len(dates) == 1:
         ax.set_xticks(dates + np.timedelta64(12, "h"), [str(dates[0].astype("datetime64[D]"))])
     ax.margins(x=0.0, y=0.1)

@@ -185,7 +185,10 @@ def legend_below(ax: Axes, *, widest: int = 4) -> None:
 
 
 def date_axis(ax: Axes, *, ticks: tuple[int, int] = (4, 9)) -> None:
-    """Dates along the horizontal axis, each year and month named once; at least and at most so many."""
+    """Dates along the horizontal axis, each year and month named once; at least and at most so many.
+
+    Fewer than 5 as the most leave Matplotlib without an interval for one and a half years, of which it warns.
+    """
     locator = AutoDateLocator(minticks=ticks[0], maxticks=ticks[1])
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))

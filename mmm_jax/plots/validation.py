@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import date2num
 from matplotlib.ticker import MaxNLocator
 
 from mmm_jax.fitting.labels import interval
@@ -178,9 +178,7 @@ def _draw_over_folds(ax: Axes, dates: np.ndarray, band: xr.Dataset) -> None:
     ax.plot(at, mean, "o", color=style.BLUE, markersize=4, label="Mean")
     if len(mean):
         ax.axhline(mean[-1], color=style.DARK, linestyle="--", linewidth=0.8, label="Mean of the last fold")
-    locator = AutoDateLocator(minticks=2, maxticks=4)
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    style.date_axis(ax, ticks=(2, 5))
     ax.margins(x=0.1)
 
 

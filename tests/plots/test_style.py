@@ -49,6 +49,17 @@ def test_users_words_are_shown_as_they_stand():
     assert style.text("a" * 30 + " long name, north") != style.text("a" * 30 + " long name, south")
 
 
+@pytest.mark.parametrize("ticks", [(4, 9), (2, 5)])
+@pytest.mark.parametrize("weeks", [2, 10, 60, 90, 110, 150, 300])
+def test_every_span_of_dates_has_its_ticks(ticks, weeks):
+    """Without Matplotlib's warning that it has no fitting interval."""
+    _, ax = plt.subplots()
+    ax.plot(np.datetime64("2022-10-02") + 7 * np.arange(weeks), np.zeros(weeks))
+    style.date_axis(ax, ticks=ticks)
+    ax.figure.draw_without_rendering()
+    assert 2 <= len(ax.get_xticks()) <= ticks[1] + 1
+
+
 def test_importing_the_package_imports_no_pictures():
     code = "import sys, mmm_jax; sys.exit('matplotlib.pyplot' in sys.modules or 'mmm_jax.plots' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
