@@ -40,8 +40,10 @@ A small fit.yaml (`mmm-jax demo --out demo` writes a complete one):
     # groups:                        # channels that work in another way
     #   - {channels: [TV], adstock: {kind: WeibullCDFAdstock, l_max: 12}}
     yearly_seasonality: 2
+    # media_prior: roas              # priors below say the return on spend
     priors:
       intercept: {dist: Normal, loc: 0.5, scale: 0.2}
+      # roas: {dist: LogNormal, loc: 0.3, scale: 0.5}
   sampling: {num_chains: 4, num_warmup: 300, num_samples: 1000}
 """
 

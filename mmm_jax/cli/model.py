@@ -30,9 +30,12 @@ def read_spec(config: Config) -> ModelSpec:
     """
     given = dict(config.values.get("model", {}))
     priors, groups = given.pop("priors", {}), given.pop("groups", [])
-    for key, value in given.items():
-        with config.at("model", key, errors=SpecError):
-            ModelSpec.from_dict({key: value})
+    stated = {name: prior for name, prior in priors.items() if name == given.get("media_prior")}
+    for name, prior in stated.items():
+        with config.at("model", "priors", name, errors=SpecError):
+            prior_from_dict(name, prior)
+    _check_choices(config, given, stated)
+    given["priors"] = stated
     known = _parameters(ModelSpec.from_dict(given))
     for place, group in enumerate(groups):
         known |= _of_group(config, given, place, group)
@@ -42,6 +45,28 @@ def read_spec(config: Config) -> ModelSpec:
         return ModelSpec.from_dict({**given, "priors": priors})
     with config.at("model", "groups", errors=SpecError):
         return ModelSpec.from_dict({**given, "groups": groups, "priors": priors})
+
+
+def _check_choices(config: Config, given: dict[str, Any], stated: dict[str, Any]) -> None:
+    """Every choice on its own, so that the error names its key; what depends on others, with them.
+
+    Args:
+        config: the configuration.
+        given: the choices, without priors and groups.
+        stated: the prior that the choice of `media_prior` needs, by its name.
+    """
+    alone = {key: value for key, value in given.items() if key not in ("media_prior", "pooling")}
+    for key, value in alone.items():
+        with config.at("model", key, errors=SpecError):
+            ModelSpec.from_dict({key: value})
+    made = {**alone, "priors": stated}
+    if "media_prior" in given:
+        made["media_prior"] = given["media_prior"]
+        with config.at("model", "media_prior", errors=SpecError):
+            ModelSpec.from_dict(made)
+    if "pooling" in given:
+        with config.at("model", "pooling", errors=SpecError):
+            ModelSpec.from_dict({**made, "pooling": given["pooling"]})
 
 
 def _of_group(config: Config, given: dict[str, Any], place: int, group: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from mmm_jax.model.events import EVENTS
 from mmm_jax.model.gaussian_process import MULTIPLIERS
 from mmm_jax.model.likelihoods import LIKELIHOODS
 from mmm_jax.model.priors import FAMILIES, PRIOR_RULES
+from mmm_jax.model.returns import RETURNS
 from mmm_jax.model.spec import POOLING, SCALES, SCHEMA_VERSION, TRENDS
 from mmm_jax.validation.folds import Window
 
@@ -106,6 +107,7 @@ def _model() -> Schema:
         "media_multiplier": {**_part(MULTIPLIERS), "type": ["object", "null"]},
         "events": items(_part(EVENTS, _EVENT_OPTIONS)),
         "likelihood": _part(LIKELIHOODS),
+        "media_prior": {"enum": ["effect", *RETURNS]},
         "priors": {"type": "object", "additionalProperties": _prior()},
         "standardize_controls": BOOLEAN,
         "pooling": by_name({"enum": list(POOLING)}),

@@ -207,6 +207,28 @@ def test_model_that_the_package_refuses(write, old, new, line, keys, words):
     assert words in str(raised.value)
 
 
+def test_a_prior_of_the_return(write, frame):
+    """What the prior is stated on has a prior, and can be pooled like any other parameter."""
+    stated = "  media_prior: roas\n  pooling: {roas: complete}\n  priors:\n    roas: {dist: LogNormal, loc: 0.3, scale: 0.5}\n"
+    text = re.sub("    saturation_beta:.*\n", "", GOOD).replace("  priors:\n", stated)
+    config = read_config(write(text), fit_schema())
+    read_all(config, frame)
+    assert (read_spec(config).media_prior, read_spec(config).pooling) == ("roas", {"roas": "complete"})
+    for old, new, keys, words in [
+        ("    roas:.*\n", "", "media_prior", "priors has none of that name"),
+        ("scale: 0.5", "scale: -1", "priors.roas", "invalid scale"),
+        ("{roas: c", "{saturation_lam: partial, rios: c", "pooling", "names 'rios'"),
+        ("media_prior: roas", "media_prior: roi", "media_prior", "must be one of effect, roas"),
+    ]:
+        with pytest.raises(mj.ConfigError, match=rf"model\.{keys}: .*{words}"):
+            read_spec(read_config(write(re.sub(old, new, text)), fit_schema()))
+
+
+def test_pooling_is_of_the_parameters_of_the_chosen_curve(write):
+    hill = GOOD.replace("LogisticSaturation}", "HillSaturation}\n  pooling: {saturation_kappa: partial}")
+    assert read_spec(read_config(write(hill), fit_schema())).pooling == {"saturation_kappa": "partial"}
+
+
 GROUPS = """\
   groups:
     - channels: [TV]
