@@ -38,19 +38,14 @@ def save_fit_pictures(results: Results, folder: Path, truth: Mapping[str, float]
         "response_curves": lambda: plots.plot_response_curves(_response_curves(fit), target=target),
         "prior_posterior": lambda: plots.plot_prior_posterior(_common(fit)),
     }
-    if train.frequency_columns:
-        pictures["optimal_frequency"] = lambda: plots.plot_optimal_frequency(_optimal_frequency(fit), target=target)
+    if (best := results.frequency) is not None:
+        pictures["optimal_frequency"] = lambda: plots.plot_optimal_frequency(best, target=target)
     if results.test is not None:
         held_out, test = results.test, results.predicted["test"]
         pictures["forecast"] = lambda: plots.plot_forecast(predicted, test, train, held_out)
     for name, table in results.experiments.items():
         pictures[f"experiments_{name}"] = lambda table=table: plots.plot_experiments(table, target=target)
     return _save({**pictures, **_own_pictures(plots, results)}, folder)
-
-
-def _optimal_frequency(fit: AnyFit) -> xr.Dataset:
-    """Of all geos together, if there are several."""
-    return fit.optimal_frequency(by_geo=False) if isinstance(fit, GeoFit) else fit.optimal_frequency()
 
 
 def _own_pictures(plots: Any, results: Results) -> dict[str, Picture]:

@@ -3,6 +3,7 @@
 from mmm_jax.cli import geo_report
 from mmm_jax.cli.experiment_report import say_experiments, show_experiments
 from mmm_jax.cli.experiments import Experiments
+from mmm_jax.cli.frequency_report import show_frequency
 from mmm_jax.cli.results import PROB, Intervals, Results, by_channel
 from mmm_jax.cli.screen import Screen, amount, percent, span
 from mmm_jax.cli.words import counted
@@ -114,6 +115,8 @@ def show_results(screen: Screen, results: Results) -> None:
     show_roas(screen, results.returns, by_channel(results.shares), results.fit.panel)
     if results.by_geo is not None:
         geo_report.show_roas(screen, results.by_geo, results.fit.panel)
+    if results.frequency is not None:
+        show_frequency(screen, results.frequency, PROB)
     show_scores(screen, results.scores)
     if results.by_geo is not None:
         geo_report.show_scores(screen, results.by_geo.scores)

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from mmm_jax.analysis.scores import score_table
+from mmm_jax.cli.frequency_report import best_frequency, frequency_records
 from mmm_jax.cli.screen import Screen
 from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
@@ -57,6 +58,7 @@ class Results:
         scores: of each entry of `predicted`.
         by_geo: the same geo by geo; `None` for a fit of one market.
         experiments: by `learned` and `held_out`, what the fit says of them beside what they measured (pandas).
+        frequency: the best frequency of channels that come as reach and frequency; `None` if there is none.
     """
 
     fit: AnyFit
@@ -67,6 +69,7 @@ class Results:
     scores: Scores
     by_geo: ByGeo | None
     experiments: dict[str, Any]
+    frequency: xr.Dataset | None = None
 
     @property
     def returns(self) -> Intervals:
@@ -89,7 +92,8 @@ def examine(fit: AnyFit, test: AnyPanel | None, screen: Screen, held_out: LiftTe
         else:
             returns, shares = fit.roas(by_geo=False), fit.contribution_shares(by_geo=False)
             by_geo = _by_geo(fit, panels, predicted)
-        return Results(fit, test, predicted, returns, shares, scores, by_geo, experiments)
+        frequency = best_frequency(fit, PROB)
+        return Results(fit, test, predicted, returns, shares, scores, by_geo, experiments, frequency)
 
 
 def scores_of(panel: AnyPanel, predicted: xr.Dataset, prob: float = PROB) -> dict[str, float]:
@@ -133,6 +137,7 @@ def summarised(results: Results, screen: Screen) -> dict[str, Any]:
         "contribution_shares": by_channel(results.shares),
         "scores": results.scores,
         **_summarised_geos(results),
+        **({} if results.frequency is None else {"optimal_frequency": frequency_records(results.frequency)}),
         **({"experiments": experiment_records(results.experiments)} if results.experiments else {}),
         "wall_seconds": {**screen.seconds, "total": sum(screen.seconds.values())},
     }

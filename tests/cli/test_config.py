@@ -209,7 +209,9 @@ def test_model_that_the_package_refuses(write, old, new, line, keys, words):
 
 def test_a_prior_of_the_return(write, frame):
     """What the prior is stated on has a prior, and can be pooled like any other parameter."""
-    stated = "  media_prior: roas\n  pooling: {roas: complete}\n  priors:\n    roas: {dist: LogNormal, loc: 0.3, scale: 0.5}\n"
+    stated = (
+        "  media_prior: roas\n  pooling: {roas: complete}\n  priors:\n    roas: {dist: LogNormal, loc: 0.3, scale: 0.5}\n"
+    )
     text = re.sub("    saturation_beta:.*\n", "", GOOD).replace("  priors:\n", stated)
     config = read_config(write(text), fit_schema())
     read_all(config, frame)

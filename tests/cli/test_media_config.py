@@ -7,6 +7,7 @@ import reached
 import mmm_jax as mj
 from mmm_jax import ConfigError
 from mmm_jax.cli.forecast import read_rows
+from mmm_jax.cli.frequency_report import best_frequency, frequency_records, show_frequency
 from mmm_jax.cli.plan_checks import check_plan
 from mmm_jax.cli.plan_schema import plan_schema
 from mmm_jax.cli.plan_spend import read_reference, usual_spend
@@ -145,3 +146,21 @@ def test_a_mistake_of_frequency_is_named_with_key_and_line(config, old, new, lin
         read_roles(config(FREQUENCY.replace(old, new)), reached.table())
     assert f"line {line}, {keys}: " in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["logistic", "s-shaped"])
+def test_the_best_frequency_is_told(capsys, name):
+    """A curve that bends from the start is best at its lowest end; without spend there is no return."""
+    fit = reached.fit(name)
+    found = best_frequency(fit, 0.9)
+    assert found is not None
+    records = frequency_records(found)
+    assert records["TV"]["optimal_frequency"] == float(fit.optimal_frequency()["optimal_frequency"][0])
+    assert "roas_optimal" in records["TV"]
+    assert "roas_optimal" not in records["newsletter"]
+    show_frequency(Screen(), found, 0.9)
+    out = capsys.readouterr().out
+    assert "Average frequency" in out
+    assert ("1.00*" in out) == (name == "logistic")
+    assert ("* An end of what was looked at: once each." in out) == (name == "logistic")
+    assert best_frequency(kinds.fit(), 0.9) is None

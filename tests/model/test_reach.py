@@ -43,6 +43,24 @@ def test_the_effect_is_the_formula(adstock_first):
     np.testing.assert_allclose(total, found.sum(axis=0), rtol=1e-10)
 
 
+def test_a_group_of_its_own_has_frequency_as_well():
+    """TV by a logistic curve of frequency and a longer carry-over, the newsletter by Hill's."""
+    own = mj.MediaGroup(("TV",), adstock=mj.GeometricAdstock(l_max=5), saturation=mj.LogisticSaturation())
+    fit = kinds.from_prior(reached.panel(), replace(HILL, groups=(own,)))
+    panel, draw = fit.panel, {name: values[0] for name, values in fit.flat_draws().items()}
+    with precision_scope("float64"):
+        found = np.asarray(fit.model().media_effects(first_draw(fit)))
+    frequency = panel.average_frequency / panel.average_frequency.max(axis=1, keepdims=True).clip(1e-9)
+    kappa, slope = draw["saturation_kappa"][1], draw["saturation_slope"][1]
+    responses = {0: np.tanh(draw["saturation_lam"][0] * frequency[0] / 2)}
+    responses[2] = frequency[2] ** slope / (kappa**slope + frequency[2] ** slope)
+    for place, length in ((0, 5), (2, 3)):
+        weights = draw["adstock_alpha"][place] ** np.arange(length)
+        reach = panel.exposure[place] / panel.exposure[place].max() * draw["saturation_beta"][place]
+        naive = np.convolve(reach * responses[place], weights / weights.sum())[: len(panel)]
+        np.testing.assert_allclose(found[place], naive, rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["hill", "s-shaped", "log link"])
 def test_other_channels_are_what_they_were(name):
     """Bit for bit, in the same model with and without the frequency of others."""
