@@ -59,6 +59,7 @@ from mmm_jax.model.spec import ModelSpec
 from mmm_jax.model.trends import KnotTrend, LinearTrend, PiecewiseTrend
 from mmm_jax.monitoring.drift import Drift, detect_drift
 from mmm_jax.monitoring.ledger import Ledger
+from mmm_jax.monitoring.staleness import Staleness, check_staleness
 from mmm_jax.planning.allocation import Allocation, Comparison
 from mmm_jax.planning.batch import optimize_budget_batch
 from mmm_jax.planning.certificate import Certificate
