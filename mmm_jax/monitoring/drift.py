@@ -103,7 +103,8 @@ class Drift:
         if not self.alarm:
             return f"Drift(none found in {count} rows; evidence {last:.3g} of {self.threshold:.3g})"
         cause, share = self.causes.index[0], self.causes.iloc[0]
-        return f"Drift(ALARM on {self.alarmed_on}, likeliest cause {cause!r} with {share:.0%} of the evidence; {count} rows)"
+        found = f"ALARM on {str(self.alarmed_on)[:10]}, likeliest cause {cause!r} with {share:.0%} of the evidence"
+        return f"Drift({found}; {count} rows)"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -7,6 +7,7 @@ to be saved by `ax.figure.savefig(...)` and closed by `matplotlib.pyplot.close(a
 from mmm_jax.plots.contributions import plot_contribution_shares, plot_contributions
 from mmm_jax.plots.curves import plot_response_curves, plot_saturation_curves
 from mmm_jax.plots.data import plot_spend_against_target, plot_spend_shares, plot_target
+from mmm_jax.plots.drift import plot_drift
 from mmm_jax.plots.experiments import plot_experiments
 from mmm_jax.plots.frequency import plot_optimal_frequency
 from mmm_jax.plots.frontier import plot_frontier
@@ -24,6 +25,7 @@ from mmm_jax.plots.waterfall import plot_waterfall
 __all__ = [
     "plot_contribution_shares",
     "plot_contributions",
+    "plot_drift",
     "plot_experiments",
     "plot_folds",
     "plot_forecast",
