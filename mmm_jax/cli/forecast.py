@@ -199,7 +199,8 @@ def _check_geos(path: Path, new: pd.DataFrame, roles: Roles, fit: AnyFit) -> Non
             )
 
 
-def _check_names(roles: Roles, fit: AnyFit) -> None:
+def check_geo_column(roles: Roles, fit: AnyFit) -> None:
+    """Raise a `PredictionError` unless the configuration is of geos where the fit is, and only there."""
     if (roles.geo is None) == isinstance(fit.panel, GeoPanel):
         words = (
             "is of geos, but the configuration names no column of them: add `data.geo`"
@@ -207,6 +208,10 @@ def _check_names(roles: Roles, fit: AnyFit) -> None:
             else ("is of one market, but the configuration names geos: take out `data.geo`, or give the fit of these geos")
         )
         raise PredictionError(f"The fit {words}.")
+
+
+def _check_names(roles: Roles, fit: AnyFit) -> None:
+    check_geo_column(roles, fit)
     for what, new, fitted in (
         ("channels", {*roles.channels, *roles.organic}, set(fit.panel.channels)),
         ("organic media", set(roles.organic), set(fit.panel.organic)),

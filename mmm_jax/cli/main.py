@@ -1,6 +1,7 @@
 """The entry point `mmm-jax`: its commands, and what becomes of errors.
 
-Exit codes: 0 done, 1 a failure on the way, 2 bad input; in both cases with one line on standard error.
+Exit codes: 0 done, 1 a failure on the way, 2 bad input; in both cases with one line on standard error. `monitor` ends with 3
+where it raises an alarm.
 """
 
 import inspect
@@ -11,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mmm_jax.cli import batch, demo, fit, ledger, optimize, predict, validate
+from mmm_jax.cli import batch, demo, fit, ledger, monitor, optimize, predict, validate
 from mmm_jax.errors import MMMError, SamplingError
 
 FAILURE, BAD_INPUT = 1, 2
@@ -29,6 +30,8 @@ your own:
   mmm-jax predict --fit results/fit.zarr --data next.csv \\
           --config fit.yaml --out forecast.csv
   mmm-jax optimize --fit results/fit.zarr --config plan.yaml --out plan.json
+  mmm-jax monitor --fit results/fit.zarr --data sales.csv \\
+          --config fit.yaml --plan plan.json
   mmm-jax ledger propose --ledger decisions.db --name q3 --plan plan.json \\
           --fit results/fit.zarr
 """
@@ -47,6 +50,7 @@ for command, example in (
     (validate.validate, validate.EXAMPLE),
     (predict.predict, predict.EXAMPLE),
     (optimize.optimize, optimize.EXAMPLE),
+    (monitor.monitor, monitor.EXAMPLE),
 ):
     app.command(help=f"{inspect.getdoc(command)}\n\n{example}")(command)
 app.add_typer(ledger.app, name="ledger")

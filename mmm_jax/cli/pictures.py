@@ -1,4 +1,4 @@
-"""The pictures that `fit`, `optimize` and `validate` write, one PNG file per question."""
+"""The pictures that `fit`, `optimize`, `validate` and `monitor` write, one PNG file per question."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ import xarray as xr
 from mmm_jax.cli.results import Results
 from mmm_jax.data.geo_panel import GeoPanel
 from mmm_jax.fitting.geo_fit import AnyFit, GeoFit
+from mmm_jax.monitoring.drift import Drift
 from mmm_jax.planning.allocation import Allocation, Comparison
 from mmm_jax.planning.curves import plan_curves
 from mmm_jax.planning.frontier import Frontier
@@ -65,6 +66,12 @@ def save_ledger_picture(ledger: Any, folder: Path) -> list[Path]:
     """Predictions beside outcomes, and the bias by channel."""
     plots = _plots()
     return _save({"ledger": lambda: plots.plot_ledger(ledger)}, folder)
+
+
+def save_drift_picture(drift: Drift, target: str, folder: Path) -> list[Path]:
+    """Evidence, rows, scores and causes."""
+    plots = _plots()
+    return _save({"drift": lambda: plots.plot_drift(drift, target=target)}, folder)
 
 
 def save_plan_pictures(

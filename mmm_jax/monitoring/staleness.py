@@ -128,7 +128,8 @@ def check_staleness(
             the planned rows. Reach is taken to be bought at the usual frequency, unless a panel says otherwise. Spend of
             periods between the known rows and the plan counts as 0.
         ledger: decisions and their outcomes.
-        window: how many of the last rows are recent; all that come after training by default.
+        window: how many of the last rows are recent; all that come after training by default. Shares of a few rows move by
+            themselves: a quarter or more tells of a budget.
         prices: of channels whose media the fit has in units; a plan of `optimize_budget` knows its own, and else the cost of
             the last 52 weeks of training holds.
         own_outcomes: look only at outcomes that this very fit predicted: once it was made anew with what the earlier ones

@@ -56,7 +56,7 @@ def recent_rows(fit: AnyFit, panel: AnyPanel, window: int | None) -> AnyPanel:
 
 
 def as_fitted(panel: AnyPanel, training: AnyPanel) -> AnyPanel:
-    """The panel with the channels that a fit knows: new ones are left out, dropped ones have no media.
+    """The panel with the channels that a fit knows: new ones are left out, dropped ones have no media after training.
 
     Args:
         panel: newer rows.
@@ -81,16 +81,23 @@ def _as_fitted(panel: Panel, training: Panel) -> Panel:
                 f"{kind_of(panel, name)}. Give `media=`, `organic=` and `frequency=` to `Panel.from_frame` as for the fit."
             )
 
-    def rows(values: np.ndarray) -> np.ndarray:
-        known = dict(zip(panel.channels, values, strict=True))
-        return np.stack([known.get(name, np.zeros(len(panel))) for name in training.channels])
+    seen = np.flatnonzero(np.isin(training.dates, panel.dates))
+    place = np.searchsorted(panel.dates, training.dates[seen])
+
+    def rows(values: np.ndarray, trained: np.ndarray) -> np.ndarray:
+        found = np.zeros((len(training.channels), len(panel)))
+        found[:, place] = trained[:, seen]
+        for own, name in enumerate(training.channels):
+            if name in panel.channels:
+                found[own] = values[panel.channels.index(name)]
+        return found
 
     frequency = np.zeros(panel.spend.shape) if panel.average_frequency is None else panel.average_frequency
     return replace(
         panel,
-        spend=rows(panel.spend),
-        media=None if training.media is None else rows(panel.exposure),
-        average_frequency=None if training.average_frequency is None else rows(frequency),
+        spend=rows(panel.spend, training.spend),
+        media=None if training.media is None else rows(panel.exposure, training.exposure),
+        average_frequency=None if training.average_frequency is None else rows(frequency, training.average_frequency),
         channels=training.channels,
         units=training.units,
         organic=training.organic,

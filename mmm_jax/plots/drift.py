@@ -141,7 +141,7 @@ def _over_time(ax: Axes, drift: Drift, dates: np.ndarray) -> None:
     style.date_axis(ax, ticks=(2, 7))
     # A single date has no width.
     step = np.timedelta64(4, "D")
-    ax.set_xlim(date2num(dates[0] - step), date2num(dates[-1] + step))
+    ax.set_xlim(float(date2num(dates[0] - step)), float(date2num(dates[-1] + step)))
 
 
 def _legend(ax: Axes) -> None:

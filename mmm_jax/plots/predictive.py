@@ -96,7 +96,11 @@ def plot_forecast(
     for number, panel in enumerate(known):
         _draw_observed(ax, panel, label="Observed" if number == 0 else None)
     ax.axvline(
-        date2num(_between(train_panel, test_panel)), color=style.DARK, linestyle="--", linewidth=1, label="Forecast begins"
+        float(date2num(_between(train_panel, test_panel))),
+        color=style.DARK,
+        linestyle="--",
+        linewidth=1,
+        label="Forecast begins",
     )
     both = [part["y"].to_numpy() for part in (train_predicted, test_predicted)]
     _finish(ax, title, target_label(train_panel, target), *both)

@@ -119,7 +119,7 @@ def test_help_teaches_by_an_example(command):
 def test_help_of_the_program_names_all_commands():
     ended = run("--help")
     assert ended.code == 0
-    assert all(f"\n  {command} " in ended.out for command in ("demo", "fit", "validate", "predict", "optimize"))
+    assert all(f"\n  {command} " in ended.out for command in ("demo", "fit", "validate", "predict", "optimize", "monitor"))
     assert "mmm-jax demo --out demo" in ended.out
 
 
