@@ -5,6 +5,8 @@ import json
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,8 @@ from planning.fits import WEEKS, fit_from_prior, market
 
 import mmm_jax as mj
 from mmm_jax.cli import main as entry
-from mmm_jax.cli.monitor_work import Plan
+from mmm_jax.cli.monitor_work import Plan, read_new
+from mmm_jax.cli.screen import Screen
 
 NEW = 8
 FIT = fit_from_prior("root", channels=2)
@@ -155,6 +158,24 @@ def test_one_new_row_is_enough(monitor):
     code, out, _ = monitor("--mix", "1", data="one.csv")
     assert code == 0
     assert out.startswith("1 row after training, 2016-02-14.")
+
+
+def test_rows_of_geos_with_a_target_that_is_not_known_in_one_of_them(tmp_path):
+    panel = mj.synthetic.make_geo_market(geos=2, channels=2, weeks=64).panel
+    fitted: Any = SimpleNamespace(panel=panel.take(slice(0, 60)))
+    rows = panel.take(slice(60, None)).to_frame().reset_index().assign(heads=5.0)
+    rows.loc[(rows["geo"] == "geo_2") & (rows["date"] == panel.dates[62]), "sales"] = np.nan
+    rows.to_csv(tmp_path / "geos.csv", index=False)
+    words = {"channels": panel.channels, "controls": panel.control_names}
+    lists = "".join(f"  {name}: [{', '.join(names)}]\n" for name, names in words.items())
+    config = f"data:\n  date: date\n  target: sales\n{lists}  geo: geo\n  population: heads\n"
+    (tmp_path / "geos.yaml").write_text(config)
+    found = read_new(tmp_path / "geos.yaml", tmp_path / "geos.csv", fitted, Screen(machine=True))
+    assert isinstance(found, mj.GeoPanel)
+    np.testing.assert_array_equal(found.dates, panel.dates[60:])
+    np.testing.assert_allclose(found.spend, panel.spend[:, :, 60:])
+    assert np.argwhere(~found.observed).tolist() == [[1, 2]]
+    assert np.argwhere(np.isnan(found.target)).tolist() == [[1, 2]]
 
 
 def test_plans_of_optimize_with_and_without_geos(tmp_path):

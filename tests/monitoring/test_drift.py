@@ -169,5 +169,7 @@ def test_geos_are_judged_together():
     assert found.rows["z"].dims == ("date", "geo")
     assert found.rows.sizes == {"date": 10, "geo": 2, "cause": 4}
     assert np.isfinite(found.rows["log_evidence"]).all()
+    back = mj.Drift.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
+    assert back.rows.equals(found.rows.assign_coords(date=back.rows["date"]))
     shifted = mj.detect_drift(fit, later.with_target(later.target * 1.6))
     assert shifted.alarm
