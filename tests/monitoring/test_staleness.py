@@ -25,6 +25,7 @@ from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.build import build_any_model
 from mmm_jax.monitoring.one_sided import discoveries
 from mmm_jax.monitoring.staleness_mix import compare_mix, season_weights
+from mmm_jax.monitoring.staleness_plan import read_plan
 from mmm_jax.monitoring.staleness_range import observed_amounts, with_prior_draws
 from mmm_jax.monitoring.versions import fingerprint
 from mmm_jax.planning.allocation import Allocation
@@ -34,14 +35,18 @@ from mmm_jax.planning.scope import planning_scope
 SPEC = mj.ModelSpec(adstock=mj.GeometricAdstock(l_max=4))
 
 
-def prior_fit(panel, spec: mj.ModelSpec = SPEC) -> Any:
-    """A fit whose draws are as many of the prior's as a check draws by itself, so that few programs are compiled."""
+def empty_fit(panel, spec: mj.ModelSpec = SPEC) -> Any:
+    """A fit with one draw of zeros, where draws are of no account."""
     scales = scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
     with precision_scope("float64"):
         shapes = jax.eval_shape(build_any_model(spec, panel, scales).sample_prior, jax.random.key(0))
-    empty = {name: np.zeros((1, 1, *one.shape)) for name, one in shapes.items()}
-    fit = fit_of(spec, panel, scales, empty, {"diverging": np.zeros((1, 1), bool)}, DIAGNOSTICS, "float64")
-    return with_prior_draws(fit, 5, 2000)
+    zeros = {name: np.zeros((1, 1, *one.shape)) for name, one in shapes.items()}
+    return fit_of(spec, panel, scales, zeros, {"diverging": np.zeros((1, 1), bool)}, DIAGNOSTICS, "float64")
+
+
+def prior_fit(panel) -> Any:
+    """A fit whose draws are as many of the prior's as a check draws by itself, so that few programs are compiled."""
+    return with_prior_draws(empty_fit(panel), 5, 2000)
 
 
 FIT = prior_fit(market(WEEKS))
@@ -328,23 +333,24 @@ def test_a_plan_may_be_any_of_its_kinds():
 
 
 def test_units_are_what_is_compared_where_the_fit_has_them():
-    fit = prior_fit(kinds.panel())
+    fit = empty_fit(kinds.panel())
     later = kinds.panel(kinds.table(80)).take(slice(kinds.WEEKS, None))
     recent, plan = later.take(slice(0, 6)), later.take(slice(6, 12))
-    found = mj.check_staleness(fit, recent, plan=plan).range.channels
-    assert [(one.channel, one.unit) for one in found] == [("TV", "tv_grp"), ("Radio", "currency")]
-    assert found[0].planned["total"] == pytest.approx(plan.exposure[0].sum())
+
+    def media(given: Any, prices: Any = None) -> np.ndarray:
+        return read_plan(given, fit, prices).rows["national"].exposure
+
+    np.testing.assert_allclose(media(plan)[:2], plan.exposure[:2])
     spend = pd.DataFrame({"TV": 70.0, "Radio": 1.0}, index=pd.Index(plan.dates, name="date"))
-    priced = mj.check_staleness(fit, recent, plan=spend, prices={"TV": mj.Price(7.0)})
-    assert priced.range.channels[0].planned["total"] == pytest.approx(60.0)
+    np.testing.assert_allclose(media(spend, {"TV": mj.Price(7.0)})[:2], [[10.0] * 6, [1.0] * 6])
     late = slice(-52, None)
     cost = fit.panel.spend[0, late].sum() / fit.panel.exposure[0, late].sum()
-    usual = mj.check_staleness(fit, recent, plan=spend).range.channels[0]
-    assert usual.planned["total"] == pytest.approx(6 * 70.0 / cost)
+    np.testing.assert_allclose(media(spend)[0], 70.0 / cost)
     with pytest.raises(MonitoringError, match="organic"):
-        mj.check_staleness(fit, recent, plan=spend.assign(newsletter=1.0))
+        media(spend.assign(newsletter=1.0))
     with pytest.raises(PredictionError, match="units beside spend, the newer rows have them as spend"):
         mj.check_staleness(fit, kinds.panel(kinds.table(80), media={}).take(slice(60, None)), plan=spend)
+    assert not mj.check_staleness(fit, recent, mix_threshold=1.0).stale
 
 
 # Geos
