@@ -101,6 +101,8 @@ def _say_drift(screen: Screen, drift: Drift) -> None:
         causes: Any = drift.causes
         shown = [[_NAMES.get(str(name), str(name)), percent(share)] for name, share in causes.iloc[:_CAUSES].items()]
         screen.table("Likeliest causes", ("Cause", "Share of the evidence"), shown)
+        if drift.of_scatter:
+            screen.say("Most of the evidence is of the scatter, rather than of one of these: it has grown or shrunk.")
     else:
         screen.say(f"\nNo drift: evidence {evidence} ({limit}).", style="green")
     scores = [

@@ -97,6 +97,12 @@ class Drift:
         found = (share / share.sum()).to_pandas().sort_values(ascending=False, kind="stable")
         return found.rename("share of evidence")
 
+    @property
+    def of_scatter(self) -> bool:
+        """Whether it is the scatter that has changed: its evidence exceeds that of every cause, after all rows."""
+        last = self.rows.isel(date=-1)
+        return bool(last["log_variance"] > max(float(last["log_level"]), float(last["log_targeted"].max())))
+
     def __repr__(self) -> str:
         """One line: whether there is an alarm, since when, and the likeliest cause."""
         count, last = self.rows.sizes["date"], float(self.rows["evidence"][-1])
@@ -116,6 +122,7 @@ class Drift:
             "alarm": self.alarm,
             "alarmed_on": None if self.alarmed_on is None else str(self.alarmed_on)[:10],
             "causes": self.causes.to_dict(),
+            "of_scatter": self.of_scatter,
             "needs_refit": self.needs_refit,
             "restated": [one.to_dict() for one in self.restated],
             "rows": _plain(self.rows),

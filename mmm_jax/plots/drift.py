@@ -120,14 +120,13 @@ def _draw_coverage(ax: Axes, drift: Drift, dates: np.ndarray) -> None:
 
 
 def _draw_causes(ax: Axes, drift: Drift, causes: dict[str, float]) -> None:
-    colour = style.BLUE if drift.alarm else style.tint(style.GREY, 0.6)
+    colour = style.BLUE if drift.alarm and not drift.of_scatter else style.tint(style.GREY, 0.6)
     places, shares = np.arange(len(causes)), np.array(list(causes.values()))
     ax.barh(places, shares, color=colour, height=0.65)
     style.name_rows(ax, [_CAUSES.get(name, name) for name in causes])
     ax.set_xlim(0.0, max(1.0, shares.max()))
     style.percent_axis(ax, "x")
-    title = "What has changed" if drift.alarm else "What would have changed: without an alarm, this means little"
-    style.dress(ax, title=title, x="Share of the evidence", y="Cause")
+    style.dress(ax, title=_meaning(drift), x="Share of the evidence", y="Cause")
     ax.grid(visible=False, axis="y")
     style.write_beside(ax, [_told(share) for share in shares], shares, places)
 
@@ -155,6 +154,12 @@ def _legend(ax: Axes) -> None:
         borderaxespad=0.2,
         columnspacing=1.2,
     )
+
+
+def _meaning(drift: Drift) -> str:
+    if not drift.alarm:
+        return "What would have changed: without an alarm, this means little"
+    return "The scatter has changed, rather than one of these" if drift.of_scatter else "What has changed"
 
 
 def _told(share: float) -> str:

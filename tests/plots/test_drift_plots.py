@@ -80,6 +80,15 @@ def test_without_an_alarm_the_picture_says_so_and_other_causes_are_added_up():
     assert sum(bar.get_width() for bar in axes[4].patches) == pytest.approx(1.0)
 
 
+def test_where_the_scatter_has_changed_the_causes_are_told_to_be_none():
+    found = drift(np.linspace(-1.0, 8.0, 8))
+    assert found.of_scatter is False
+    assert plots.plot_drift(found)[4].get_title() == "What has changed"
+    wider = replace(found, rows=found.rows.assign(log_variance=found.rows["log_variance"] + 3.0))
+    assert wider.to_dict()["of_scatter"] is True
+    assert plots.plot_drift(wider)[4].get_title() == "The scatter has changed, rather than one of these"
+
+
 def test_one_row_can_be_drawn():
     axes = plots.plot_drift(drift(np.zeros(1)))
     axes[0].figure.draw_without_rendering()
