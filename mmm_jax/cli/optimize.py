@@ -80,13 +80,13 @@ def optimize(
     from mmm_jax.cli import plan_report, planning, report
     from mmm_jax.cli.plan_summary import summarised
     from mmm_jax.cli.screen import Screen, write_json
-    from mmm_jax.cli.steps import load_fit
+    from mmm_jax.fitting.geo_fit import load_any
 
     screen = Screen(json)
     for path in filter(None, (out, csv, page)):
         check_new_file(path, overwrite=overwrite)
     with screen.stage("read"):
-        fitted = load_fit(fit)
+        fitted = load_any(fit)
         problem = planning.read_problem(config, fitted)
     planned = planning.solve(problem, fitted, screen)
     result = summarised(planned)

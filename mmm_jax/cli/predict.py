@@ -50,11 +50,11 @@ def predict(
     """
     from mmm_jax.cli import forecast, report
     from mmm_jax.cli.screen import Screen
-    from mmm_jax.cli.steps import load_fit
+    from mmm_jax.fitting.geo_fit import load_any
 
     screen = Screen(json)
     check_new_file(out, overwrite=overwrite)
-    fitted = load_fit(fit)
+    fitted = load_any(fit)
     places = forecast.files_of(fitted, out)
     for place in places:
         check_new_file(place, overwrite=overwrite)

@@ -14,12 +14,10 @@ from mmm_jax.cli.schema import fit_schema
 from mmm_jax.cli.screen import Screen, write_json
 from mmm_jax.cli.table import read_panel, read_roles, read_table, split_panel
 from mmm_jax.cli.validation import read_config
-from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
+from mmm_jax.data.geo_panel import AnyPanel
 from mmm_jax.errors import ApproximationWarning, ConvergenceWarning
-from mmm_jax.fitting import store
 from mmm_jax.fitting.fit import fit as fit_model
-from mmm_jax.fitting.geo_fit import AnyFit, GeoFit
-from mmm_jax.fitting.posterior import Fit
+from mmm_jax.fitting.geo_fit import AnyFit
 from mmm_jax.model.spec import ModelSpec
 
 FIT_FILE, SUMMARY_FILE, PLOTS_FOLDER = "fit.zarr", "summary.json", "plots"
@@ -51,16 +49,6 @@ def read_inputs(config_path: Path, data_path: Path, screen: Screen) -> Inputs:
         check_fits(config, spec, train)
         experiments = read_experiments(config, train)
     return Inputs(config, spec, train, test, experiments)
-
-
-def load_fit(path: Path) -> AnyFit:
-    """The fit that a path holds, of one market or of many.
-
-    Raises:
-        StoreError: nothing is there, or it is no fit.
-    """
-    fields = store.load(path)
-    return GeoFit(**fields) if isinstance(fields["panel"], GeoPanel) else Fit(**fields)
 
 
 def sample(inputs: Inputs, screen: Screen) -> AnyFit:

@@ -82,10 +82,14 @@ class AbstractFit(ABC):
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the fit to one Zarr folder (`.zarr`) or NetCDF file (`.nc`).
 
+        Args:
+            path: on a disk, or an address such as `s3://bucket/fit.zarr` (with the extra `remote`).
+            overwrite: replace what is there.
+
         Raises:
-            StoreError: another suffix, or the path exists and `overwrite` is not set.
+            StoreError: another suffix, the path exists and `overwrite` is not set, or the address cannot be used.
         """
-        store.save(self, Path(path), overwrite=overwrite)
+        store.save(self, path, overwrite=overwrite)
 
 
 def _state(diagnostics: Diagnostics | ApproximationDiagnostics) -> str:

@@ -211,12 +211,12 @@ class GeoFit(AbstractFit):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a fit of geos that `save` wrote; it predicts bit for bit the same.
+        """Read a fit of geos that `save` wrote, to a path or an address; it predicts bit for bit the same.
 
         Raises:
             StoreError: nothing is there, or it is no fit of geos.
         """
-        return store.loaded(cls, Path(path))
+        return store.loaded(cls, path)
 
     def _own(self, part: Pooled, place: int) -> np.ndarray:
         """Draws of one geo's value of a parameter, (chain, draw, ...)."""
@@ -273,3 +273,13 @@ def fit_of(spec: ModelSpec, panel: AnyPanel, scales: AnyScales, *rest: Any) -> F
     if isinstance(panel, Panel) and isinstance(scales, Scales):
         return Fit(spec, panel, scales, *rest)
     raise PanelError(f"Scales of the kind {type(scales).__name__} do not fit a {type(panel).__name__}.")
+
+
+def load_any(path: str | Path) -> AnyFit:
+    """The fit that a path or an address holds, of one market or of many.
+
+    Raises:
+        StoreError: nothing is there, or it is no fit.
+    """
+    fields = store.load(path)
+    return GeoFit(**fields) if isinstance(fields["panel"], GeoPanel) else Fit(**fields)

@@ -291,12 +291,12 @@ class Fit(AbstractFit):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a fit of one market that `save` wrote; it predicts bit for bit the same.
+        """Read a fit of one market that `save` wrote, to a path or an address; it predicts bit for bit the same.
 
         Raises:
             StoreError: nothing is there, or it is no fit of one market.
         """
-        return store.loaded(cls, Path(path))
+        return store.loaded(cls, path)
 
     def _components(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         spec, found = self.spec, told_apart(found, self.panel)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from mmm_jax.data.geo_panel import AnyPanel, GeoPanel
 from mmm_jax.data.geo_scaling import AnyScales, scales_from_dict
 from mmm_jax.data.panel import Panel
 from mmm_jax.errors import MMMError, StoreError
+from mmm_jax.fitting import remote
 from mmm_jax.fitting.labels import draw_coords
 from mmm_jax.fitting.units import kinds_attributes, kinds_from
 from mmm_jax.inference.approximation_diagnostics import diagnostics_from_dict
@@ -31,6 +33,9 @@ Kept = TypeVar("Kept")
 
 FORMAT = "mmm_jax.fit"
 FORMAT_VERSION = 1
+
+_WHOLE = ".zmetadata"
+"""File of a folder that is whole: copied last, see `remote.upload`."""
 
 
 def to_tree(fit: "AbstractFit") -> xr.DataTree:
@@ -62,8 +67,26 @@ def to_tree(fit: "AbstractFit") -> xr.DataTree:
     return tree
 
 
-def save(fit: "AbstractFit", path: Path, *, overwrite: bool) -> None:
-    """Write the fit; the place is only touched once everything is written beside it."""
+def save(fit: "AbstractFit", path: str | Path, *, overwrite: bool) -> None:
+    """Write the fit; the place is only touched once everything is written beside it, on this machine at least."""
+    if remote.is_remote(path):
+        _save_remotely(fit, str(path), overwrite=overwrite)
+    else:
+        _save_locally(fit, Path(path), overwrite=overwrite)
+
+
+def _save_remotely(fit: "AbstractFit", address: str, *, overwrite: bool) -> None:
+    name = Path(address.rpartition("/")[2])
+    _kind(name)
+    if not overwrite and remote.exists(address):
+        raise StoreError(f"{remote.shown(address)} exists already. Choose another address, or pass overwrite=True.")
+    with tempfile.TemporaryDirectory(prefix="mmm_jax_") as folder:
+        _save_locally(fit, Path(folder) / name, overwrite=False)
+        remote.remove(address)
+        remote.upload(Path(folder) / name, address)
+
+
+def _save_locally(fit: "AbstractFit", path: Path, *, overwrite: bool) -> None:
     kind = _kind(path)
     if path.exists() and not overwrite:
         raise StoreError(f"{path} exists already. Choose another path, or pass overwrite=True.")
@@ -82,8 +105,21 @@ def save(fit: "AbstractFit", path: Path, *, overwrite: bool) -> None:
         _remove(fresh)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The fields of a saved fit."""
+def load(path: str | Path) -> dict[str, Any]:
+    """The fields of a saved fit.
+
+    Raises:
+        StoreError: nothing is there, or it is no fit.
+    """
+    if not remote.is_remote(path):
+        return _load_locally(Path(path))
+    with remote.downloaded(str(path)) as local:
+        if local.is_dir() and not (local / _WHOLE).exists():
+            raise StoreError(f"{remote.shown(str(path))} is no fit, or one that was not copied to its end. Save it again.")
+        return _load_locally(local)
+
+
+def _load_locally(path: Path) -> dict[str, Any]:
     kind = _kind(path)
     if not path.exists():
         raise StoreError(f"There is no fit at {path}.")
@@ -104,7 +140,7 @@ def load(path: Path) -> dict[str, Any]:
     return fields
 
 
-def loaded(kind: type[Kept], path: Path) -> Kept:
+def loaded(kind: type[Kept], path: str | Path) -> Kept:
     """The fit of this kind that a path holds.
 
     Raises:

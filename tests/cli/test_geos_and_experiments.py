@@ -16,9 +16,9 @@ from mmm_jax.cli.model import check_fits, read_spec
 from mmm_jax.cli.results import examine
 from mmm_jax.cli.schema import fit_schema
 from mmm_jax.cli.screen import Screen, brief
-from mmm_jax.cli.steps import load_fit
 from mmm_jax.cli.table import read_panel, read_roles, read_table
 from mmm_jax.cli.validation import read_config
+from mmm_jax.fitting.geo_fit import load_any
 
 MARKET = mj.synthetic.make_geo_market(geos=2, channels=2, weeks=60, seed=3)
 DATES = MARKET.panel.dates
@@ -195,7 +195,7 @@ def test_a_fit_says_its_results_by_geo_and_in_total(place):
                   "Held-out experiments"):  # fmt: skip
         assert words in out
     assert max(map(len, out.splitlines())) <= 80
-    found, fit = json.loads((place / "fit" / "summary.json").read_text()), load_fit(place / "fit" / "fit.zarr")
+    found, fit = json.loads((place / "fit" / "summary.json").read_text()), load_any(place / "fit" / "fit.zarr")
     assert isinstance(fit, mj.GeoFit)
     assert found["data"]["geos"] == ["geo_1", "geo_2"]
     together, apart = (fit.roas(by_geo=by).mean(("chain", "draw")) for by in (False, True))
@@ -213,7 +213,7 @@ def test_a_fit_says_its_results_by_geo_and_in_total(place):
 
 def test_pictures_are_of_the_sum_and_of_every_geo(place, tmp_path, monkeypatch):
     """Some are drawn: sums, a place for each geo, and experiments; saturation curves of geos do not add up."""
-    fit = load_fit(place / "fit" / "fit.zarr")
+    fit = load_any(place / "fit" / "fit.zarr")
     known = mj.LiftTests.from_frame(lift_tests().rename(columns={"medium": "channel"}))
     results = examine(fit, None, Screen(machine=True), known)
     found: dict = {}
@@ -278,7 +278,7 @@ def test_plans_decide_by_geo(place):
     assert cells["spend"].sum() == pytest.approx(3_000_000)
     assert cells.loc[cells["geo"] == "geo_2", "spend"].sum() >= 200_000 * (1 - 1e-9)
     # Without a reference, the geos share the usual mix as they usually do.
-    spend = load_fit(place / "fit" / "fit.zarr").panel.spend.sum(axis=(1, 2))
+    spend = load_any(place / "fit" / "fit.zarr").panel.spend.sum(axis=(1, 2))
     assert plan["comparison"]["reference"]["channel_1"] == pytest.approx(3_000_000 * spend[0] / spend.sum())
     (place / "bad.yaml").write_text(PLAN.replace("geo_2", "geo_3"))
     code, _, err = run("optimize", "--fit", place / "fit" / "fit.zarr", "--config", place / "bad.yaml", "--out", place / "x")

@@ -107,3 +107,53 @@ def test_other_files_and_changed_data_are_refused(small_fit, tmp_path):
     tree.to_netcdf(newer, engine="h5netcdf")
     with pytest.raises(StoreError, match="newer version"):
         mj.Fit.load(newer)
+
+
+@pytest.mark.parametrize("name", ["fit.zarr", "fit.nc"])
+def test_an_address_of_fsspec_holds_a_fit_as_a_path_does(small_fit, name):
+    filesystem = pytest.importorskip("fsspec", reason="addresses need fsspec: pip install fsspec").filesystem("memory")
+    address = f"memory://store/{name}"
+    with pytest.raises(StoreError, match=f"no fit at {address}"):
+        mj.Fit.load(address)
+    small_fit.save(address)
+    with pytest.raises(StoreError, match="exists already"):
+        small_fit.save(address)
+    small_fit.save(address, overwrite=True)
+    loaded = mj.Fit.load(address)
+    assert loaded.panel.fingerprint() == small_fit.panel.fingerprint()
+    for parameter, values in small_fit.draws.items():
+        np.testing.assert_array_equal(loaded.draws[parameter], values)
+    filesystem.rm("/store", recursive=True)
+
+
+def test_a_fit_that_was_copied_in_part_is_never_read(small_fit, monkeypatch):
+    fsspec = pytest.importorskip("fsspec", reason="addresses need fsspec: pip install fsspec")
+    system, copied = fsspec.filesystem("memory"), []
+    whole = type(system).put_file
+
+    def broken(self, *arguments, **options):
+        if len(copied) == limit:
+            raise OSError("the line is dead")
+        copied.append(arguments)
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(type(system), "put_file", broken)
+    limit = 10**6
+    small_fit.save("memory://part/whole.zarr")
+    limit, copied = len(copied) - 1, []
+    with pytest.raises(StoreError, match="the line is dead"):
+        small_fit.save("memory://part/fit.zarr")
+    with pytest.raises(StoreError, match="not copied to its end"):
+        mj.Fit.load("memory://part/fit.zarr")
+    system.rm("/part", recursive=True)
+
+
+def test_addresses_that_cannot_be_used_are_told_without_their_passwords(small_fit):
+    pytest.importorskip("fsspec", reason="addresses need fsspec: pip install fsspec")
+    for ask in (mj.Fit.load, small_fit.save):
+        with pytest.raises(StoreError) as raised:
+            ask("nonsense://keeper:s3cret@host/fit.zarr")
+        assert "s3cret" not in str(raised.value)
+        assert raised.value.__cause__ is None
+    with pytest.raises(StoreError, match="zarr or .nc"):
+        small_fit.save("memory://store/fit.txt")
