@@ -205,14 +205,14 @@ class GeoPanel:
 
     def known_total(self) -> Panel:
         """As `total`, but of geos that lack rows, what they have: for pictures and scores of sums that are made likewise."""
-        first, target = self.markets[0], self.target
+        first, target, heads = self.markets[0], self.target, self.population
         controls = np.stack([market.controls for market in self.markets])
         return replace(
             first,
             spend=self.spend.sum(axis=1),
             media=None if first.media is None else self.exposure.sum(axis=1),
             average_frequency=self._mean_frequency(),
-            controls=np.average(controls, axis=0, weights=self.population),
+            controls=controls.mean(axis=0) if heads is None else np.average(controls, axis=0, weights=heads),
             target=None if target is None else np.where(self.present, target, 0.0).sum(axis=0),
             observed=None,
         )

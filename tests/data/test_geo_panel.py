@@ -1,5 +1,7 @@
 """Panels of geos: the table taken apart and put together again, rows that are missing, errors that name the geo."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,6 +97,8 @@ def test_the_total_adds_up():
     np.testing.assert_allclose(total.target, found.target.sum(axis=0))
     expected = np.average([market.controls for market in found.markets], axis=0, weights=[1000, 2000, 3000])
     np.testing.assert_allclose(total.controls, expected)
+    bare = replace(found, population=None, markets=tuple(replace(m, controls=m.controls[:0]) for m in found.markets))
+    assert bare.total().controls.shape == (0, len(found))
 
 
 def test_scales_of_geos_of_heads_and_of_the_panel():
