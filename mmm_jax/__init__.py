@@ -22,6 +22,7 @@ from mmm_jax.errors import (
     PlanError,
     PredictionError,
     PriorWarning,
+    RegistryError,
     SamplingError,
     SpecError,
     StoreError,
@@ -57,8 +58,11 @@ from mmm_jax.model.likelihoods import LogNormal, NegativeBinomial, Normal, Stude
 from mmm_jax.model.priors import SpendShare, gamma_from_moments, lognormal_from_interval
 from mmm_jax.model.spec import ModelSpec
 from mmm_jax.model.trends import KnotTrend, LinearTrend, PiecewiseTrend
+from mmm_jax.monitoring.challenge import Challenge
 from mmm_jax.monitoring.drift import Drift, detect_drift
 from mmm_jax.monitoring.ledger import Ledger
+from mmm_jax.monitoring.registry import Registry
+from mmm_jax.monitoring.retrain import Retraining, retrain
 from mmm_jax.monitoring.staleness import Staleness, check_staleness
 from mmm_jax.planning.allocation import Allocation, Comparison
 from mmm_jax.planning.batch import optimize_budget_batch

@@ -13,7 +13,8 @@ MMMError
 ├── ConfigError           a configuration file is wrong; names the key and the line
 ├── MonitoringError       what a fitted model is to be checked against is not usable
 ├── StoreError            a saved fit cannot be written or read
-├── LedgerError           an event does not fit the ledger, or the ledger cannot be used; nothing was written
+├── LedgerError           an event does not fit the ledger, or its database cannot be used; nothing was written
+├── RegistryError         a model version does not admit what is asked of it; nothing was written
 └── DatasetError          a public data set cannot be had
 
 MMMWarning
@@ -75,7 +76,11 @@ class StoreError(MMMError):
 
 
 class LedgerError(MMMError):
-    """An event does not fit the ledger, or the ledger cannot be used; says which decision and why. Nothing was written."""
+    """An event does not fit the ledger, or its database cannot be used; says which decision and why. Nothing was written."""
+
+
+class RegistryError(MMMError):
+    """A model version does not admit what is asked of it; says which version and why. Nothing was written."""
 
 
 class DatasetError(MMMError):

@@ -161,7 +161,7 @@ def _checked(url: str | Path) -> URL:
         return found.set(drivername="postgresql+psycopg")
     if backend != "sqlite" or not found.database or found.database == ":memory:":
         raise LedgerError(
-            f"A ledger is kept in an SQLite file or in PostgreSQL, not in {backend!r}"
+            f"Decisions and models are kept in an SQLite file or in PostgreSQL, not in {backend!r}"
             f"{' in memory, where nothing lasts' if backend == 'sqlite' else ''}. Give a path, or a URL that begins with "
             f"postgresql+psycopg://."
         )

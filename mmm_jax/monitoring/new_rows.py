@@ -26,7 +26,7 @@ def new_rows(fit: Fit | GeoFit, panel: AnyPanel) -> tuple[AnyPanel, tuple[Restat
         raise MonitoringError(f"The fit is {ours}, the new panel is {theirs}. Give rows of the same kind.")
     if panel.target is None:
         raise MonitoringError("The new panel has no target: what happened is what the model is judged by.")
-    same = _aligned(fit, panel)
+    same = aligned(fit, panel)
     last = fit.panel.dates[-1]
     after = same.dates > last
     if not after.any():
@@ -44,7 +44,13 @@ def markets_of(fit: Fit | GeoFit, panel: AnyPanel) -> list[tuple[str | None, Fit
     raise MonitoringError("Fit and panel are not of the same kind.")
 
 
-def _aligned(fit: Fit | GeoFit, panel: AnyPanel) -> AnyPanel:
+def aligned(fit: Fit | GeoFit, panel: AnyPanel) -> AnyPanel:
+    """The panel with its columns and geos in the fit's order.
+
+    Raises:
+        MonitoringError: it is not of the fit's kind.
+        PredictionError: columns or geos are not those of the fit.
+    """
     if isinstance(fit, GeoFit) and isinstance(panel, GeoPanel):
         forward.check_same_geos(panel.geos, fit.panel.geos)
         markets = tuple(forward.aligned(panel[geo], fit.panel[geo]) for geo in fit.panel.geos)

@@ -38,6 +38,12 @@ def ledger(place) -> mj.Ledger:
 
 
 @pytest.fixture
+def registry(place, tmp_path) -> mj.Registry:
+    """An empty registry; the test runs on both databases."""
+    return mj.Registry(place, artefacts=tmp_path / "models")
+
+
+@pytest.fixture
 def kept(tmp_path) -> mj.Ledger:
     """An empty ledger in SQLite, for what has nothing to do with the database."""
     return mj.Ledger(tmp_path / "ledger.db")
