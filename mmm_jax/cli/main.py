@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mmm_jax.cli import batch, demo, fit, ledger, monitor, optimize, predict, validate
+from mmm_jax.cli import batch, demo, fit, ledger, models, monitor, optimize, predict, retrain, validate
 from mmm_jax.errors import MMMError, SamplingError
 
 FAILURE, BAD_INPUT = 1, 2
@@ -34,6 +34,9 @@ your own:
           --config fit.yaml --plan plan.json
   mmm-jax ledger propose --ledger decisions.db --name q3 --plan plan.json \\
           --fit results/fit.zarr
+  mmm-jax retrain brand --ledger decisions.db --data newer.csv \\
+          --config fit.yaml
+  mmm-jax models --ledger decisions.db
 """
 
 app = typer.Typer(
@@ -51,9 +54,11 @@ for command, example in (
     (predict.predict, predict.EXAMPLE),
     (optimize.optimize, optimize.EXAMPLE),
     (monitor.monitor, monitor.EXAMPLE),
+    (retrain.retrain, retrain.EXAMPLE),
 ):
     app.command(help=f"{inspect.getdoc(command)}\n\n{example}")(command)
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(models.app, name="models")
 
 
 def _show_version(wanted: bool) -> None:

@@ -34,12 +34,12 @@ class Registry:
     Args:
         url: path of an SQLite file, or `postgresql+psycopg://user:password@host/name` (with the extra `postgres`).
         artefacts: folder of the fits, or an address such as `s3://bucket/models` (with the extra `remote`). By default
-            beside an SQLite file: `decisions.db` has `decisions-models`.
+            beside an SQLite file: `decisions.db` has `decisions-models`. On a server, fits can be kept and loaded only if it
+            is given.
         create: make an SQLite file that is not there yet.
 
     Raises:
         LedgerError: the database cannot be reached.
-        RegistryError: a database on a server has no folder beside it, and `artefacts` is not given.
     """
 
     def __init__(self, url: str | Path, *, artefacts: str | Path | None = None, create: bool = True) -> None:
@@ -48,7 +48,8 @@ class Registry:
         from mmm_jax.monitoring.registry_store import VersionStore
 
         self.database = Database(url, create=create)
-        self._artefacts = Artefacts(_beside(self.database) if artefacts is None else artefacts)
+        root = _beside(self.database) if artefacts is None else artefacts
+        self._kept = None if root is None else Artefacts(root)
         self._store = VersionStore(self.database)
 
     def __repr__(self) -> str:
@@ -222,16 +223,22 @@ class Registry:
 
         return exported(self, name, version, tracking_uri=tracking_uri, experiment=experiment)
 
+    @property
+    def _artefacts(self) -> Artefacts:
+        if self._kept is None:
+            raise RegistryError(
+                f"{self.database.shown} has no folder beside it: say where fits are kept, by `artefacts=` (a folder or an "
+                "address; --models or MMM_JAX_MODELS on the command line)."
+            )
+        return self._kept
+
     def _reviewed(self, name: str, version: Named, review: Any, by: str, reason: str) -> None:
         from mmm_jax.monitoring.registry_store import Said
 
         self._store.review(name, self.version(name, version).version, review, Said(by, reason))
 
 
-def _beside(database: "Database") -> Path:
-    if not database.is_sqlite:
-        raise RegistryError(
-            f"{database.shown} has no folder beside it: say where fits are kept, by `artefacts=` (a folder or an address)."
-        )
+def _beside(database: "Database") -> Path | None:
+    """The folder beside a file; a server has none."""
     path = Path(database.shown)
-    return path.with_name(f"{path.stem}-models")
+    return path.with_name(f"{path.stem}-models") if database.is_sqlite else None

@@ -11,6 +11,7 @@ from mmm_jax.errors import RegistryError
 from mmm_jax.monitoring.chain import canonical
 from mmm_jax.monitoring.database import Database
 from mmm_jax.monitoring.registry_states import ACTIVE, Alias, Job, ModelVersion, Review
+from mmm_jax.monitoring.registry_states import ALIASES as KNOWN_ALIASES
 from mmm_jax.monitoring.registry_tables import ALIASES, EVENTS, TABLES, VERSIONS
 from mmm_jax.monitoring.worker import Worker
 
@@ -227,8 +228,10 @@ def _absent(connection: Connection, name: str, version: int | str) -> str:
         known = connection.execute(select(VERSIONS.c.name).distinct().order_by(VERSIONS.c.name).limit(6)).scalars()
         there = ", ".join(map(repr, known)) or "none at all"
         return f"There is no model {name!r}; there are {there}. Register a fit first."
+    if version in KNOWN_ALIASES:
+        return f"The model {name!r} has no {version}."
     if isinstance(version, str):
-        return f"The model {name!r} has no {version}. Approve a version and make it one."
+        return f"{version!r} is no version of the model {name!r}: give its number, {' or '.join(KNOWN_ALIASES)}."
     return f"The model {name!r} has no version {version}; it has {min(numbers)} to {max(numbers)}."
 
 

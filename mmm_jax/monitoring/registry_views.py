@@ -26,7 +26,7 @@ def version_table(versions: Sequence[ModelVersion], aliases: Mapping[tuple[str, 
         named.setdefault((name, version), []).append(alias)
     rows = {(one.name, one.version): _row(one, named.get((one.name, one.version), [])) for one in versions}
     index = pd.MultiIndex.from_tuples(list(rows), names=["name", "version"]) if rows else _EMPTY
-    return pd.DataFrame(list(rows.values()), index=index, columns=list(_COLUMNS))
+    return pd.DataFrame(list(rows.values()), index=index, columns=list(_COLUMNS)).astype({"parent": "Int64"})
 
 
 def change_table(changes: Sequence["Change"]) -> pd.DataFrame:

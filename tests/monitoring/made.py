@@ -4,8 +4,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from planning.fits import DIAGNOSTICS
 
 import mmm_jax as mj
+from mmm_jax.data.geo_panel import AnyPanel
+from mmm_jax.data.geo_scaling import scales_of
+from mmm_jax.fitting.geo_fit import fit_of
+from mmm_jax.model.build import parameter_sizes
+from mmm_jax.model.pooling import parameter_dims
 
 CHANNELS = ("TV", "Radio")
 DATES = np.array(["2024-01-07", "2024-01-14", "2024-01-21", "2024-01-28"])
@@ -42,3 +48,12 @@ def measure(ledger: mj.Ledger, name: str = "q1", value: float = 55.0, se: float 
     """A decision with an outcome; returns the outcome's number."""
     deliver(ledger, name)
     return ledger.outcome(name, value, se, **{"method": "geo test", "independent": True, **changes})
+
+
+def fit(panel: AnyPanel, spec: mj.ModelSpec, seed: int = 0) -> Any:
+    """A fit of which nothing was computed: its draws, 2 chains of 5, lie between 0.2 and 0.6."""
+    rng, sizes = np.random.default_rng(seed), parameter_sizes(spec, panel)
+    dims = parameter_dims(spec, panel)
+    draws = {name: rng.uniform(0.2, 0.6, (2, 5, *(sizes[dim] for dim in own))) for name, own in dims.items()}
+    scales = scales_of(panel, scale=spec.scale, standardize_controls=spec.standardize_controls)
+    return fit_of(spec, panel, scales, draws, {"diverging": np.zeros((2, 5), bool)}, DIAGNOSTICS, "float64")

@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import kinds
 import numpy as np
 import pytest
-from monitoring import postgres
+from monitoring import made, postgres
+from planning.fits import SPECS
 from sqlalchemy import delete, insert, select, update
 
 import mmm_jax as mj
@@ -25,8 +27,13 @@ SCORES = {"crps": 12.5, "coverage": 0.9}
 """Given, so that nothing has to be predicted."""
 
 
+@cache
+def _fit(seed: int = 0) -> mj.Fit:
+    return made.fit(kinds.panel(), SPECS["logistic"], seed)
+
+
 def _added(registry: mj.Registry, name: str = "brand", **changes) -> int:
-    return registry.register(kinds.fit(), name, **{"scores": SCORES, **changes})
+    return registry.register(_fit(), name, **{"scores": SCORES, **changes})
 
 
 def _same(one: mj.Fit, other: mj.Fit) -> bool:
@@ -35,7 +42,7 @@ def _same(one: mj.Fit, other: mj.Fit) -> bool:
 
 @pytest.mark.smoke
 def test_a_fit_is_kept_with_all_that_tells_it_from_others(registry, tmp_path):
-    fit = kinds.fit()
+    fit = _fit()
     assert _added(registry, trigger="first model", by="Ada", reason="kick-off") == 1
     assert _added(registry, parent=1) == 2
     assert _added(registry, "other-brand") == 1
@@ -57,8 +64,8 @@ def test_a_fit_is_kept_with_all_that_tells_it_from_others(registry, tmp_path):
 
 
 def test_scores_are_those_of_the_training_rows_unless_they_are_given(kept_registry):
-    kept_registry.register(kinds.fit(), "brand")
-    assert kept_registry.version("brand", 1).facts["scores"] == pytest.approx(kinds.fit().scores())
+    kept_registry.register(_fit(), "brand")
+    assert kept_registry.version("brand", 1).facts["scores"] == pytest.approx(_fit().scores())
     with pytest.raises(mj.RegistryError, match="numbers by name"):
         _added(kept_registry, scores={"crps": "low"})
 
@@ -117,7 +124,7 @@ def test_the_jobs_of_a_training_follow_one_another(registry):
             pytest.fail("two at once")  # pragma: no cover
         with registry.training("other", "elsewhere", parent=_added(registry, "other")):
             pass  # Another name is free; nothing came of this one.
-        run.succeed(kinds.fit(), {"facts": registry.version("brand", 1).facts})
+        run.succeed(_fit(), {"facts": registry.version("brand", 1).facts})
     assert registry.version("brand", 2).job == "success"
     assert registry.version("other", 2).job == "training_in_progress"
 
@@ -224,7 +231,7 @@ def test_a_training_that_was_declared_failed_cannot_succeed_any_more(registry, t
     def slowly() -> None:
         with registry.training("brand", "slow", parent=1) as run:
             registry.recover("brand", force=True)
-            run.succeed(kinds.fit(), {})
+            run.succeed(_fit(), {})
 
     with pytest.raises(mj.RegistryError, match="It cannot become success"):
         slowly()
@@ -238,11 +245,11 @@ def test_what_lies_there_must_be_what_was_registered(kept_registry, tmp_path):
     shutil.rmtree(place)
     with pytest.raises(mj.StoreError, match="no fit at"):
         kept_registry.load("brand", 1)
-    kinds.fit("root").save(place)
+    _fit(1).save(place)
     with pytest.raises(mj.RegistryError, match=r"Version 1 .* was changed: .* another fit"):
         kept_registry.load("brand", 1)
     secret = tmp_path / "secret.zarr"
-    kinds.fit().save(secret)
+    _fit().save(secret)
     for elsewhere in ("../../secret.zarr", str(secret), "brand/../../secret.zarr"):
         kept_registry.database.write(lambda c, to=elsewhere: c.execute(update(VERSIONS).values(artefact=to)))
         with pytest.raises(mj.RegistryError, match="cannot be the place of a fit"):
@@ -270,6 +277,8 @@ def test_what_is_not_there_is_told_with_what_is(kept_registry):
     _added(kept_registry)
     with pytest.raises(mj.RegistryError, match="has no version 7; it has 1 to 1"):
         kept_registry.load("brand", 7)
+    with pytest.raises(mj.RegistryError, match="'best' is no version .* give its number, champion or challenger"):
+        kept_registry.load("brand", "best")
     with pytest.raises(mj.RegistryError, match="there are 'brand'"):
         _added(kept_registry, "other", parent="champion")
     with pytest.raises(mj.RegistryError, match="champion and challenger, got 'best'"):
@@ -296,13 +305,22 @@ def test_a_ledger_and_a_registry_share_a_database(place, tmp_path):
     assert registry.aliases("brand") == {"challenger": 1}
 
 
+def test_fits_of_geos_are_kept_likewise(kept_registry):
+    fit = made.fit(mj.Panel.from_frame(kinds.geo_table(), **kinds.ROLES, geo="geo"), SPECS["root"])
+    kept_registry.register(fit, "markets", scores=SCORES)
+    back, found = kept_registry.load("markets", 1), kept_registry.version("markets", 1).facts
+    assert isinstance(back, mj.GeoFit)
+    assert found["geos"] == ["north", "south"]
+    assert mj.GeoScales.from_dict(found["scales"]).to_dict() == fit.scales.to_dict()
+
+
 def test_fits_lie_at_any_address_of_fsspec(tmp_path):
     pytest.importorskip("fsspec", reason="fits at addresses need fsspec: pip install fsspec")
     registry = mj.Registry(tmp_path / "m.db", artefacts="memory://models")
     _added(registry)
-    assert _same(registry.load("brand", 1), kinds.fit())
+    assert _same(registry.load("brand", 1), _fit())
     (place,) = registry.versions("brand")["artefact"]
-    kinds.fit("root").save(f"memory://models/{place}", overwrite=True)
+    _fit(1).save(f"memory://models/{place}", overwrite=True)
     with pytest.raises(mj.RegistryError, match="another fit"):
         registry.load("brand", 1)
 
@@ -311,8 +329,10 @@ def test_no_password_is_shown(postgres_port, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
     url = postgres.url(postgres_port, "postgres")
     told = [repr(mj.Registry(url, artefacts=tmp_path))]
+    bare = mj.Registry(url)
+    assert len(bare.versions()) == 0
     with pytest.raises(mj.RegistryError, match="say where fits are kept") as raised:
-        mj.Registry(url)
+        _added(bare)
     told += [str(raised.value), caplog.text]
     for address in (postgres.url(postgres_port, "absent"), url.replace(":s3", ":wrong")):
         with pytest.raises(mj.LedgerError) as raised:
