@@ -46,9 +46,10 @@ def show(registry: Registry, name: str | None, *, machine: bool) -> None:
 def show_history(registry: Registry, name: str, *, machine: bool) -> None:
     """What happened to a name's versions."""
     screen, table = Screen(machine), registry.history(name)
+    events: Any = table.itertuples()
     rows = [
         [f"{row.version}", f"{row.recorded:%Y-%m-%d %H:%M}", _WORDS.get(row.event, row.event), row.by, row.reason]
-        for row in table.itertuples()
+        for row in events
     ]
     screen.table(f"What happened to {name} (UTC)", ("Version", "When", "What", "By", "Why"), rows)
     screen.finish({"events": records(table)})
@@ -58,10 +59,9 @@ def registered(
     registry: Registry, fit: Path, name: str, *, trigger: str, promote: bool, by: str, reason: str, machine: bool
 ) -> None:
     """Keep a saved fit, and say so."""
-    said = {"by": by, "reason": reason}
-    number = registry.register(load_any(fit), name, trigger=trigger, **said)
+    number = registry.register(load_any(fit), name, trigger=trigger, by=by, reason=reason)
     if promote:
-        registry.promote(name, number, **said)
+        registry.promote(name, number, by=by, reason=reason)
     say_state(registry, name, number, machine=machine)
 
 

@@ -14,6 +14,10 @@ Parent = Annotated[
     str, typer.Option("--parent", help="Version whose model and scales are taken: a number or an alias.", metavar="VERSION")
 ]
 Promote = Annotated[bool, typer.Option("--promote", help="Make it the champion, if its draws can be trusted.")]
+Power = Annotated[
+    float | None,
+    typer.Option("--power", help="How far rows count that the parent had and the table has no more.", metavar="0..1"),
+]
 NoOutcomes = Annotated[bool, typer.Option("--no-outcomes", help="Learn nothing from the ledger's outcomes.")]
 
 EXAMPLE = """\b
@@ -40,6 +44,7 @@ def retrain(
     trigger: Trigger = "",
     parent: Parent = "champion",
     promote: Promote = False,
+    power: Power = None,
     no_outcomes: NoOutcomes = False,
     by: By = "",
     reason: Why = "",
@@ -54,6 +59,6 @@ def retrain(
     from mmm_jax.cli.screen import Screen
 
     screen = Screen(json)
-    asked = {"trigger": trigger, "parent": parent, "promote": promote, "by": by, "reason": reason}
+    asked = {"trigger": trigger, "parent": parent, "power": power, "promote": promote, "by": by, "reason": reason}
     result = retraining.run(screen, (ledger, models), name, data, config, outcomes=not no_outcomes, asked=asked)
     screen.finish(result)

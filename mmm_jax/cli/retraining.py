@@ -84,7 +84,8 @@ def _show(screen: Screen, registry: Registry, done: Retraining) -> None:
 
 def _show_scores(screen: Screen, challenge: Challenge) -> None:
     rows = []
-    for score, row in challenge.scores.iterrows():
+    table: Any = challenge.scores.iterrows()
+    for score, row in table:
         numbers = [compact(row[column]) for column in ("champion", "challenger", "difference", "se")]
         rows.append([_SCORES[str(score)], *numbers, percent(row["better"])])
     if not rows:
@@ -96,7 +97,8 @@ def _show_scores(screen: Screen, challenge: Challenge) -> None:
 
 def _show_returns(screen: Screen, challenge: Challenge) -> None:
     rows = []
-    for channel, row in challenge.returns.iterrows():
+    table: Any = challenge.returns.iterrows()
+    for channel, row in table:
         cells = []
         for who in ("champion", "challenger"):
             cells += [amount(row[who]), span(row[f"{who}_lower"], row[f"{who}_upper"])]

@@ -215,6 +215,7 @@ class GeoPanel:
             controls=controls.mean(axis=0) if heads is None else np.average(controls, axis=0, weights=heads),
             target=None if target is None else np.where(self.present, target, 0.0).sum(axis=0),
             observed=None,
+            powers=None,
         )
 
     def _mean_frequency(self) -> np.ndarray | None:
@@ -245,6 +246,10 @@ class GeoPanel:
         chosen = self.geos if geos is None else tuple(geos)
         held = {name: self[name].hold_out(start, end) for name in chosen}
         return replace(self, markets=tuple(held.get(n, m) for n, m in zip(self.geos, self.markets, strict=True)))
+
+    def discount(self, power: float, *, until: str | np.datetime64) -> Self:
+        """The panel whose rows up to a date count in the likelihood to a power, in all geos; see `Panel.discount`."""
+        return replace(self, markets=tuple(market.discount(power, until=until) for market in self.markets))
 
     def with_target(self, target: np.ndarray | None) -> Self:
         """The same panel with another outcome, shape (geo, time), in the rows that are there, or with none."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mmm_jax.data.geo_panel import GeoPanel
 
 
-_BY_TIME = ("spend", "controls", "target", "observed", "media", "average_frequency")
+BY_TIME = ("spend", "controls", "target", "observed", "powers", "media", "average_frequency")
 """Arrays with time as the last axis, besides the dates."""
 
 
@@ -49,6 +49,7 @@ class Panel:
             channels whose media are no reach; `None` if there are only such.
         frequency_columns: by channel, the name of the column of its average frequency; "" where it has none. Empty if no
             channel has one.
+        powers: to which power a row's likelihood counts, shape (time,), over 0 and up to 1; `None` if all count in full.
     """
 
     dates: np.ndarray
@@ -66,9 +67,10 @@ class Panel:
     treatments: Treatments = ()
     average_frequency: np.ndarray | None = None
     frequency_columns: tuple[str, ...] = ()
+    powers: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("dates", *_BY_TIME):
+        for name in ("dates", *BY_TIME):
             array = getattr(self, name)
             if array is not None:
                 array.setflags(write=False)
@@ -248,13 +250,18 @@ class Panel:
 
     def take(self, rows: slice) -> Self:
         """The panel of a run of rows. They are not checked again: a channel may be silent in a short window."""
-        arrays = {name: getattr(self, name) for name in ("dates", *_BY_TIME)}
+        arrays = {name: getattr(self, name) for name in ("dates", *BY_TIME)}
         return replace(self, **{name: None if values is None else values[..., rows] for name, values in arrays.items()})
 
     @property
     def counted(self) -> np.ndarray:
         """Whether a row counts in the likelihood, shape (time,)."""
         return np.ones(len(self), bool) if self.observed is None else self.observed
+
+    @property
+    def weights(self) -> np.ndarray:
+        """To which power the likelihood of a row counts, shape (time,): 0 if it does not, 1 unless it was discounted."""
+        return self.counted * (np.ones(len(self)) if self.powers is None else self.powers)
 
     @property
     def present(self) -> np.ndarray:
@@ -281,6 +288,33 @@ class Panel:
         if not counted.any():
             raise PanelError(f"Holding out {first} to {last} leaves no row to fit.")
         return replace(self, observed=counted)
+
+    def discount(self, power: float, *, until: str | np.datetime64) -> Self:
+        """The panel whose rows up to a date, included, count in the likelihood to a power: a power prior on older rows.
+
+        What they say of the parameters is believed as if there were `power` times as many of them. Their spend works on into
+        later rows in full. Rows that were discounted before are so once more: the powers multiply.
+
+        Args:
+            power: from 0, as if they were held out, to 1, as all others.
+            until: last date of the older rows.
+
+        Raises:
+            PanelError: the power is out of range, or no row is so old, or none would be left.
+
+        Reference:
+            Ibrahim and Chen (2000), Power Prior Distributions for Regression Models.
+        """
+        if not 0.0 <= power <= 1.0:
+            raise PanelError(f"`power` must lie between 0 and 1, got {power!r}.")
+        last = checks.day(until, self.dates[-1])
+        old = self.dates <= last
+        if not old.any():
+            raise PanelError(f"No row lies up to {last}; there are {self.dates[0]} to {self.dates[-1]}.")
+        if power == 0.0:
+            return self.hold_out(end=str(last))
+        powers = np.where(old, power, 1.0) * (1.0 if self.powers is None else self.powers)
+        return replace(self, powers=None if (powers == 1.0).all() else powers)
 
     def split(self, last_training_date: str | np.datetime64) -> tuple[Self, Self]:
         """Training panel up to and including the date, and the panel of all rows after it.
@@ -364,6 +398,8 @@ class Panel:
         masks = [] if self.counted.all() else [self.counted]
         for array in (self.dates.astype("int64"), self.spend, self.controls, self.target, *masks):
             digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+        if (self.weights != self.counted).any():
+            digest.update(b"powers" + np.ascontiguousarray(self.weights).tobytes())
         # Nor has a panel whose media are spend another one than before there were others.
         if self.media is not None or self.treatments:
             digest.update(repr((self.units, self.organic, self.treatments)).encode())

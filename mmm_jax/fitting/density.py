@@ -127,7 +127,7 @@ def flat_log_density(flat: Float[Array, " flat"], target: Target) -> Float[Array
     """Log density of the flat vector: the model's at the constrained parameters, and the Jacobian's log determinant."""
     model, charts = target.model, target.charts
     params, media, log_prior = _placed(flat, target, lambda z: standardized(z, model.priors, charts))
-    log_density = log_prior + model.log_likelihood(params, media).sum()
+    log_density = log_prior + model.log_likelihood_sum(params, media)
     return log_density if model.experiments is None else log_density + model.log_experiments(params)
 
 

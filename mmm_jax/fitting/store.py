@@ -53,8 +53,9 @@ def to_tree(fit: "AbstractFit") -> xr.DataTree:
     for name in beside_spend(panel.units, panel.frequency_columns):
         media[name], rows = (["channel", *at], rows[:count]), rows[count:]
     data = {**media, "spend": (["channel", *at], rows[:count]), "controls": (["control", *at], rows[count:-2])}
-    if not rows[-1].all():
-        data["observed"] = (at, rows[-1].astype(bool))
+    if (rows[-1] != 1.0).any():
+        whole = np.isin(rows[-1], (0.0, 1.0)).all()
+        data["observed"] = (at, rows[-1].astype(bool) if whole else rows[-1])
     tree = xr.DataTree.from_dict(
         {
             "/posterior": xr.Dataset(posterior, {**draws, **{dim: labels[dim] for dim in labels if dim in used}}),
@@ -183,14 +184,14 @@ def attributes(fit: "AbstractFit") -> dict[str, Any]:
 
 
 def panel_rows(panel: AnyPanel) -> np.ndarray:
-    """Media where they are not spend, their frequency if any, spend, controls, target, and whether a row counts.
+    """Media where they are not spend, their frequency if any, spend, controls, target, and how far a row counts.
 
     Of shape (row, time) or (row, geo, time).
     """
     if isinstance(panel, GeoPanel):
         return np.stack([panel_rows(market) for market in panel.markets], axis=1)
     media = [getattr(panel, name) for name in beside_spend(panel.units, panel.frequency_columns)]
-    known = [panel.spend, panel.controls, np.asarray(panel.target)[None], panel.counted[None].astype(float)]
+    known = [panel.spend, panel.controls, np.asarray(panel.target)[None], panel.weights[None]]
     return np.concatenate([*media, *known])
 
 
@@ -222,7 +223,7 @@ def _market_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndar
     kinds, media = kinds_from(attributes), {}
     for name in beside_spend(kinds["units"], kinds["frequency_columns"]):
         media[name], rows = np.ascontiguousarray(rows[: len(channels)]), rows[len(channels) :]
-    counted = rows[-1].astype(bool)
+    counted, discounted = rows[-1] > 0, (rows[-1] > 0) & (rows[-1] < 1)
     return Panel(
         dates=dates,
         spend=np.ascontiguousarray(rows[: len(channels)]),
@@ -233,6 +234,7 @@ def _market_from(attributes: Mapping[str, Any], dates: np.ndarray, rows: np.ndar
         target_name=attributes["target_name"],
         frequency=Frequency(attributes["frequency"]),
         observed=None if counted.all() else counted,
+        powers=np.where(discounted, rows[-1], 1.0) if discounted.any() else None,
         **media,
         **kinds,
     )

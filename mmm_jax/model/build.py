@@ -108,7 +108,7 @@ def market_numbers(
         "media": np.concatenate([before, rows.exposure], axis=1) / scales.channel[:, None],
         "controls": (rows.controls - scales.control_location[:, None]) / scales.control_scale[:, None],
         "target": _scaled_target(rows, scales),
-        "observed": None if rows.counted.all() else rows.counted.astype(float),
+        "observed": None if (rows.weights == 1.0).all() else rows.weights,
         "day_of_year": rows.day_of_year.astype(float),
         "waves": calendar_waves(spec.monthly_seasonality, spec.weekly_seasonality, rows, training),
         "events": event_rows(spec.events, rows, training),
@@ -227,7 +227,7 @@ def _numbers_of_geo(spec: ModelSpec, training: GeoPanel, scales: GeoScales, geo:
         numbers = market_numbers(spec, market, scales.markets[training.geos.index(geo)])
     except PanelError as error:
         raise type(error)(f"Geo {geo!r}: {error}") from error
-    return {**numbers, "observed": market.counted.astype(float)}
+    return {**numbers, "observed": market.weights}
 
 
 @eqx.filter_jit

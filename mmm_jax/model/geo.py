@@ -43,6 +43,11 @@ class GeoMMM(AbstractMMM):
         return self.markets.likelihood
 
     @property
+    def row_weights(self) -> Float[Array, "geo time"] | None:
+        """To which power the likelihood of every row counts; `None` if all count in full."""
+        return self.markets.observed
+
+    @property
     def windows(self) -> Float[Array, "geo channel lag time"]:
         """Spend laid out by lag, of every market."""
         return self.markets.windows
@@ -122,7 +127,7 @@ class GeoMMM(AbstractMMM):
             }
             params = self.completed(params)
             numpyro.deterministic("mu", self.mean(params))
-            numpyro.factor("likelihood", self.log_likelihood(params).sum())
+            numpyro.factor("likelihood", self.log_likelihood_sum(params))
             if self.experiments is not None:
                 numpyro.factor("experiments", self.log_experiments(params))
 

@@ -43,12 +43,22 @@ class AbstractMMM(eqx.Module):
 
     @abc.abstractmethod
     def log_likelihood(self, params: Params, media_total: Float[Array, "*rows"] | None = None) -> Float[Array, "*rows"]:
-        """Log density of the scaled target per row.
+        """Log density of the scaled target per row, whatever its power.
 
         Args:
             params: one draw.
             media_total: what the method of this name gives for it, where it is known already.
         """
+
+    @property
+    @abc.abstractmethod
+    def row_weights(self) -> Float[Array, "*rows"] | None:
+        """To which power the likelihood of every row counts; `None` if all count in full."""
+
+    def log_likelihood_sum(self, params: Params, media_total: Float[Array, "*rows"] | None = None) -> Float[Array, ""]:
+        """Log density of the scaled target over all rows, each as far as it counts; see `log_likelihood`."""
+        density = self.log_likelihood(params, media_total)
+        return density.sum() if self.row_weights is None else jnp.sum(self.row_weights * density)
 
     @abc.abstractmethod
     def media_total(self, params: Params) -> Float[Array, "*rows"]:
@@ -79,7 +89,7 @@ class AbstractMMM(eqx.Module):
         """
         terms = {name: jnp.sum(prior.log_prob(params[name])) for name, prior in self.priors.items()}
         complete = self.completed(params)
-        terms["likelihood"] = self.log_likelihood(complete).sum()
+        terms["likelihood"] = self.log_likelihood_sum(complete)
         return terms if self.experiments is None else terms | {"experiments": self.log_experiments(complete)}
 
     def sample_prior(self, key: Array) -> Params:
@@ -104,7 +114,8 @@ class MMM(AbstractMMM):
         design: everything that acts linearly, in one array for one product: controls, waves of the calendar, the trend's
             basis and events, shape (regressor, time).
         target: scaled target, shape (time,); `None` where it is not known.
-        observed: 1 for rows that count, 0 for padding, shape (time,); `None` if all count.
+        observed: 1 for rows that count, 0 for padding, in between for rows whose likelihood counts to this power, shape
+            (time,); `None` if all count in full.
         channel_scale: currency per unit of `media`, shape (channel,).
         target_scale: units of the target per unit of `target`.
         prior_arguments: of every parameter's prior, by the parameter's name, in the parameter's shape.
@@ -140,6 +151,11 @@ class MMM(AbstractMMM):
     history: int = eqx.field(static=True)
     experiments: ExperimentRows | None = None
     frequency: AverageFrequency | None = None
+
+    @property
+    def row_weights(self) -> Float[Array, " time"] | None:
+        """To which power the likelihood of every row counts; `None` if all count in full."""
+        return self.observed
 
     @property
     def l_max(self) -> int:
@@ -308,8 +324,10 @@ class MMM(AbstractMMM):
             params = self.completed(params)
             mu = self.mean(params)
             numpyro.deterministic("mu", mu)
-            counted = True if self.observed is None else self.observed > 0
-            with numpyro.plate("date", mu.shape[0]), numpyro.handlers.mask(mask=counted):
+            counted = jnp.ones(mu.shape[0]) if self.observed is None else self.observed
+            # A scale must be positive, where a mask may leave out.
+            scale, mask = jnp.where(counted > 0, counted, 1.0), counted > 0
+            with numpyro.plate("date", mu.shape[0]), numpyro.handlers.scale(scale=scale), numpyro.handlers.mask(mask=mask):
                 numpyro.sample("y", self.likelihood.distribution(mu, params, self.target_scale), obs=self.target)
             if self.experiments is not None:
                 numpyro.factor("experiments", self.log_experiments(params))

@@ -9,6 +9,7 @@ import numpy as np
 from mmm_jax.data.calendar import continues
 from mmm_jax.data.experiments import LiftTests
 from mmm_jax.data.geo_panel import AnyPanel
+from mmm_jax.data.joining import joined
 from mmm_jax.errors import MonitoringError
 from mmm_jax.fitting.engines import Engine
 from mmm_jax.fitting.fit import fit as fit_model
@@ -81,6 +82,7 @@ def retrain(
     since: Day | None = None,
     independent: bool = True,
     half_life: float = HALF_LIFE,
+    power: float | None = None,
     promote: bool = False,
     by: str = "",
     reason: str = "",
@@ -105,6 +107,10 @@ def retrain(
         since: first date on which a measurement of the ledger may have ended.
         independent: take only outcomes that were measured apart from sales.
         half_life: of the ledger's outcomes, in weeks.
+        power: how much is believed of the parent's rows that have left the window, those right before the panel: a power
+            prior. They count in the likelihood to this power: 1 as all others, 0 not at all, so that only their spend works
+            on into the window. Rows that the parent had discounted itself are so once more. Without it, they are not there
+            at all, and nothing works on.
         promote: approve the new version and make it the champion, if its draws can be trusted.
         by: who asks for it.
         reason: what else is to be noted.
@@ -114,7 +120,8 @@ def retrain(
     Raises:
         RegistryError: there is no such model or parent, or it is being trained already.
         LedgerError: an outcome was read off the sales of the new rows, and would count twice.
-        MonitoringError: the rows are not of the parent's kind, or the champion has seen the later ones.
+        MonitoringError: the rows are not of the parent's kind, the champion has seen the later ones, or a power is given
+            and no row of the parent's has left the window.
         PredictionError: they have other columns or geos.
 
     Warns:
@@ -122,7 +129,7 @@ def retrain(
     """
     found = registry.version(name, parent)
     old = registry.load(name, found.version)
-    rows = _checked(aligned(old, panel))
+    rows = _checked(aligned(old, panel)) if power is None else _with_past(old, _checked(aligned(old, panel)), power)
     _check_later(old, rows, later)
     known = still_known(old.experiments, rows, ledger) if experiments is None else Lessons(experiments)
     asked: dict[str, Any] = {"since": since, "independent": independent, "half_life": half_life}
@@ -134,7 +141,13 @@ def retrain(
         # One verb for both kinds, whose overloads tell them apart.
         new: Any = fit_model(rows, old.spec, **settings)  # pyright: ignore[reportCallIssue, reportArgumentType]
         challenge = None if champion is None else challenged(champion, new, later, key=key)
-        run.succeed(new, {**fields_of(new), "facts": _facts(new, challenge, learned, sampling)})
+        run.succeed(
+            new,
+            {
+                **fields_of(new),
+                "facts": _facts(new, challenge, learned, sampling if power is None else {**sampling, "power": power}),
+            },
+        )
     promoted, refused = _promoted(registry, name, run.version, new, by) if promote else (False, "")
     return Retraining(name, run.version, found.version, new, challenge, learned, promoted, refused)
 
@@ -143,6 +156,18 @@ def _checked(panel: AnyPanel) -> AnyPanel:
     if panel.target is None:
         raise MonitoringError("The training rows have no target. Give `target=` to `Panel.from_frame`.")
     return panel
+
+
+def _with_past(parent: AnyFit, rows: AnyPanel, power: float) -> AnyPanel:
+    """The rows, and before them those of the parent's that have left the window, which count to a power."""
+    gone = int(np.searchsorted(parent.panel.dates, rows.dates[0]))
+    if not gone:
+        raise MonitoringError(
+            f"`power` is for rows that have left the window, but the parent's begin on {parent.panel.dates[0]}, and the new "
+            f"ones on {rows.dates[0]}: leave it out."
+        )
+    past = parent.panel.take(slice(0, gone))
+    return joined(past, rows).discount(power, until=past.dates[-1])
 
 
 def _check_later(parent: AnyFit, rows: AnyPanel, later: AnyPanel | None) -> None:

@@ -177,6 +177,17 @@ def test_a_champion_is_replaced_only_if_that_is_asked_for_and_the_draws_can_be_t
     assert registry.aliases("brand") == {"champion": 3, "challenger": 4}
 
 
+def test_rows_that_left_the_window_count_to_a_power_with_their_spend_before_it(registry, ledger):
+    panel = market()
+    done = again(registry, ledger, panel.take(slice(6, 42)), power=0.3)
+    expected = panel.take(slice(0, 42)).discount(0.3, until=panel.dates[5])
+    assert done.fit.panel.fingerprint() == expected.fingerprint()
+    np.testing.assert_array_equal(registry.load("brand", 2).panel.weights, np.repeat([0.3, 1.0], [6, 36]))
+    assert registry.version("brand", 2).facts["settings"]["power"] == 0.3
+    assert registry.version("brand", 2).facts["window"] == [str(panel.dates[0]), str(panel.dates[41])]
+    assert len(done.lessons.experiments) == 1
+
+
 def test_a_training_that_fails_keeps_its_error_and_the_champion(registry, ledger):
     with pytest.raises(mj.SpecError) as raised:
         again(registry, ledger, num_samples=0)
@@ -201,6 +212,9 @@ def test_what_cannot_be_trained_is_refused_before_there_is_a_version(registry, t
         ({"later": panel.take(slice(52, 60))}, mj.MonitoringError, "rows are missing"),
         ({"later": panel.take(LATER).with_target(None)}, mj.MonitoringError, "no target"),
         (before, mj.MonitoringError, "champion has learned"),
+        ({"panel": panel.take(OLD), "power": 0.5}, mj.MonitoringError, "`power` is for rows that have left"),
+        ({"power": 1.5}, mj.PanelError, "between 0 and 1"),
+        ({"panel": panel.take(slice(46, 60)), "power": 0.5}, mj.PanelError, "Rows are missing between"),
         ({"parent": 7}, mj.RegistryError, "no version 7"),
         ({"ledger": ledger, "independent": False}, mj.LedgerError, "was read off sales .* it would count twice"),
         ({"ledger": ledger, "half_life": 0.0}, mj.LedgerError, "half_life"),
