@@ -175,7 +175,7 @@ def _make_room(connection: Connection, name: str, said: Said) -> None:
     if found is None:
         return
     if _life(found) == "gone":
-        _abandon(connection, found, said)
+        _abandon(connection, found, Said(said.by))
         return
     since = f"since {found.created[:19].replace('T', ' ')} UTC"
     raise RegistryError(
@@ -186,9 +186,10 @@ def _make_room(connection: Connection, name: str, said: Said) -> None:
 
 
 def _abandon(connection: Connection, found: ModelVersion, said: Said) -> None:
-    error = f"{found.worker or 'Its process'} ended while this version was {found.job}"
+    gone = "ended" if _life(found) == "gone" else "was declared gone"
+    error = f"{found.worker or 'Its process'} {gone} while this version was {found.job}"
     _set(connection, found.name, found.version, {"job": "failed", "finished": _now(), "error": error})
-    _note(connection, found.name, found.version, "failed", Said(said.by, error))
+    _note(connection, found.name, found.version, "failed", Said(said.by, said.reason or error))
 
 
 def _check_gone(found: ModelVersion) -> None:

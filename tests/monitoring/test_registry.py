@@ -189,7 +189,9 @@ def test_a_process_that_is_gone_holds_nobody_up(registry):
     _left(registry, 2, Worker.current())
     with pytest.raises(mj.RegistryError, match=f"process {os.getpid()} on .* still runs"):
         registry.recover("brand")
-    assert registry.recover("brand", by="Ada", force=True) == 2
+    assert registry.recover("brand", by="Ada", reason="the kernel hangs", force=True) == 2
+    assert registry.history("brand")[["event", "by", "reason"]].iloc[-1].tolist() == ["failed", "Ada", "the kernel hangs"]
+    assert "was declared gone" in registry.version("brand", 2).error
     _left(registry, 3, abroad)
     with pytest.raises(mj.RegistryError, match="another machine"):
         registry.recover("brand")
@@ -204,7 +206,7 @@ def test_a_process_that_is_gone_holds_nobody_up(registry):
         assert run.version == 6
     table = registry.versions("brand")
     assert list(table["job"])[1:5] == ["failed"] * 4
-    assert str(gone) in table.loc[("brand", 5), "error"]
+    assert f"{gone} ended" in table.loc[("brand", 5), "error"]
 
 
 def _ended() -> Worker:
