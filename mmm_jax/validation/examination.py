@@ -185,8 +185,8 @@ def _ahead(model: MMM, params: Params, key: jax.Array) -> dict[str, Any]:
 
 
 def _behind(model: MMM, params: Params, key: jax.Array) -> dict[str, Any]:
-    # What spend leaves in the padded rows after it is not counted.
-    return {**_ahead(model, params, key), "totals": channel_totals(model, params, jnp.asarray(model.observed) > 0)}
+    # What spend leaves in the padded rows after it is not counted; rows that were discounted are rows.
+    return {**_ahead(model, params, key), "totals": channel_totals(model, params, jnp.ceil(jnp.asarray(model.observed)))}
 
 
 def _padded(fit: Fit) -> tuple[MMM, dict[str, np.ndarray]]:

@@ -18,6 +18,7 @@ from mmm_jax.errors import PanelError
 from mmm_jax.fitting.density import padded_target, target_of
 from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.build import build_any_model
+from mmm_jax.validation.examination import examined
 
 SPEC = replace(SPECS["logistic"], likelihood=mj.Normal())
 UNTIL, LEFT = "2022-05-16", 20
@@ -140,3 +141,14 @@ def test_two_tables_after_one_another_are_the_one_that_they_were_cut_from():
 def test_discounts_that_cannot_be_are_refused(power, until, words):
     with pytest.raises(PanelError, match=words):
         _rows().discount(power, until=until)
+
+
+def test_scores_and_returns_are_of_rows_whatever_their_power():
+    train, test = _rows().take(slice(0, 50)), _rows().take(slice(50, 60))
+    plain, found = (
+        examined(made.fit(rows, SPECS["logistic"]), test, jax.random.key(0))
+        for rows in (train, train.discount(0.3, until=UNTIL))
+    )
+    assert found.training_scores == pytest.approx(plain.training_scores)
+    assert found.scores == pytest.approx(plain.scores)
+    np.testing.assert_allclose(found.roas, plain.roas)
