@@ -99,12 +99,12 @@ def monitor(
     """
     from mmm_jax.cli import monitor_work, monitoring
     from mmm_jax.cli.screen import Screen
-    from mmm_jax.cli.steps import load_fit
+    from mmm_jax.fitting.geo_fit import load_any
 
     screen = Screen(json)
     if out is not None:
         check_new_folder(out, holds=monitoring.RESULT_FILE, overwrite=overwrite)
-    fitted = load_fit(fit)
+    fitted = load_any(fit)
     asked = monitor_work.Asked(plan, ledger, alpha=alpha, mix=mix, recent=recent, own_outcomes=own_outcomes, key=key)
     found = monitor_work.checked(fitted, monitor_work.read_new(config, data, fitted, screen), asked, screen)
     reasons = monitoring.alarms(found, stale_ok=stale_ok)
