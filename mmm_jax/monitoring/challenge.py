@@ -29,7 +29,7 @@ _BETTER = {"crps": -1.0, "elpd": 1.0}
 """Sign of a better score."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Challenge:
     """A challenger beside the champion.
 
@@ -61,6 +61,16 @@ class Challenge:
         columns = ["champion", "challenger", "difference", "se", "better"]
         rows = {score: _paired(self.rows, score, sign) for score, sign in _BETTER.items()} if len(self.rows) else {}
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("score")
+
+    def __repr__(self) -> str:
+        """One line: who foresaw the later weeks better, and the channel whose returns agree least."""
+        least = self.returns["overlap"].astype(float).idxmin()
+        words = f"returns agree least on {least}, overlap {self.returns.loc[least, 'overlap']:.2f}"
+        if not len(self.rows):
+            return f"Challenge(no later weeks; {words})"
+        one = self.scores.loc["crps"]
+        scores = f"CRPS {one['champion']:.4g} to {one['challenger']:.4g}, better with probability {one['better']:.2f}"
+        return f"Challenge({len(self.rows)} later weeks: {scores}; {words})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -37,7 +37,7 @@ def test_the_trend_is_a_part_of_the_mean_and_nothing_else(precision, kind):
         np.testing.assert_allclose(parts["trend"], expected, rtol=2e-4 if precision == "float32" else 1e-10, atol=1e-6)
         plain = params["intercept"] + parts["controls"].sum(axis=0)
         np.testing.assert_allclose(model.baseline(params), plain + parts["trend"], rtol=1e-4, atol=1e-6)
-        gradient = jax.grad(model.log_density)(params)
+        gradient = jax.jit(jax.grad(model.log_density))(params)
     assert all(np.isfinite(values).all() for values in gradient.values())
 
 
@@ -61,6 +61,7 @@ def test_options_that_cannot_be_used_say_why(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_a_baseline_that_moves_is_found():
     """Along with the media: one bend up, one down, as no line could follow."""
     market = make_market(weeks=156)

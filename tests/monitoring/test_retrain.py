@@ -130,6 +130,7 @@ def _check_challenge(done: mj.Retraining) -> None:
     drawn = {who: fit.predict(later, history=known, key=11)["y"].to_numpy() for who, fit in found.items()}
     expected = {who: crps(later.target, draws) for who, draws in drawn.items()}
     scores, rows = done.challenge.scores, done.challenge.rows
+    assert f"Challenge({len(rows)} later weeks: CRPS " in repr(done.challenge)
     for who, values in expected.items():
         # Other draws of the noise: the same within what 10 or 100 draws can tell.
         assert scores.loc["crps", who] == pytest.approx(values.mean(), rel=0.2)
@@ -164,6 +165,7 @@ def test_densities_are_those_of_the_target_and_a_model_equals_itself():
 def test_a_champion_is_replaced_only_if_that_is_asked_for_and_the_draws_can_be_trusted(registry, ledger):
     done = again(registry, ledger)
     assert done.challenge.rows.empty  # Without later weeks, only returns are compared.
+    assert repr(done.challenge).startswith("Challenge(no later weeks; returns agree least on ")
     assert registry.aliases("brand") == {"champion": 1, "challenger": 2}
     done = again(registry, ledger, promote=True, by="Ada")
     assert (done.version, done.parent, done.promoted) == (3, 1, True)
