@@ -200,10 +200,15 @@ class Team:
 def tell(team: Team) -> None:
     """What the ledger says of the decisions before and after the break, and the last model's returns beside the truth."""
     variances = {number: team.ledger.variance(f"month {number}").loc["total"] for number in range(1, MONTHS + 1)}
-    table = pd.DataFrame(variances).T[["planned", "delivered", "measured", "execution", "model"]].astype(float)
-    eras = pd.cut(table.index, [0, FROM_MONTH - 1, 19, MONTHS], labels=["months 1 to 14", "15 to 19", f"20 to {MONTHS}"])
+    parts = ["planned", "delivered", "measured", "execution", "model"]
+    eras = {
+        "months 1 to 14": range(1, FROM_MONTH),
+        "15 to 19": range(FROM_MONTH, 20),
+        f"20 to {MONTHS}": range(20, MONTHS + 1),
+    }
+    means = {era: [np.mean([variances[month][part] for month in months]) for part in parts] for era, months in eras.items()}
     print("  Mean per month of what plans brought more than usual spend, and why not what was planned (k EUR of sales):")
-    print(table.groupby(eras, observed=True).mean().round(0).astype(int).to_string())
+    print(pd.DataFrame(means, index=parts).T.round().astype(int).to_string())
     last = slice(team.market.week - WINDOW // 2, None)
     true = (team.market.effects(team.market.spend)[:, last].sum(axis=1) / team.market.spend[:, last].sum(axis=1)).round(2)
     returns = mj.interval(team.model.roas(), prob=0.9).to_dataframe()[["lower", "mean", "upper"]].round(2)
