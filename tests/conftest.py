@@ -20,6 +20,8 @@ jaxtyping.install_import_hook(
 )
 
 import gc  # noqa: E402
+import os  # noqa: E402
+import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import helpers  # noqa: E402
@@ -27,7 +29,7 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-from mmm_jax import ModelSpec, Panel  # noqa: E402
+from mmm_jax import ModelSpec, Panel, use_compilation_cache  # noqa: E402
 from mmm_jax.inference import programs  # noqa: E402
 from mmm_jax.kernels.numerics import precision_scope  # noqa: E402
 
@@ -37,6 +39,27 @@ settings.register_profile("mmm_jax", derandomize=True, deadline=None, max_exampl
 # For a search after new failures: `pytest --hypothesis-profile=thorough`.
 settings.register_profile("thorough", deadline=None, max_examples=2000, suppress_health_check=EXPECTED)
 settings.load_profile("mmm_jax")
+
+
+PROGRAMS = "JAX_COMPILATION_CACHE_DIR"
+
+
+def pytest_configure(config):
+    """Compiled programs are kept on disk while the tests run: the workers, and the processes that tests start, share them.
+
+    A developer who names a folder in the environment keeps them from run to run.
+    """
+    if PROGRAMS not in os.environ:
+        config.programs = tempfile.TemporaryDirectory(prefix="mmm_jax-programs-", ignore_cleanup_errors=True)
+        os.environ[PROGRAMS] = config.programs.name
+    use_compilation_cache()
+
+
+def pytest_unconfigure(config):
+    """Nothing is left of the run's own folder."""
+    if hasattr(config, "programs"):
+        del os.environ[PROGRAMS]
+        config.programs.cleanup()
 
 
 MOST_MAPPINGS = 12_000
