@@ -141,13 +141,17 @@ def restate(
     value: Annotated[float | None, typer.Option("--value", help="The right value.", metavar="X")] = None,
     se: Annotated[float | None, typer.Option("--se", help="The right standard error.", metavar="X")] = None,
     outcome: Number = None,
+    spend: Annotated[
+        Path | None, typer.Option("--spend", help="Or else what was spent in truth, as for deliver.", metavar="CSV")
+    ] = None,
+    fit: Fitted = None,
     json: Json = False,
 ) -> None:
-    """Correct an outcome; what was said before stays readable."""
+    """Correct an outcome, or what was delivered; what was said before stays readable."""
     from mmm_jax.cli import ledger_work as work
 
-    found = work.opened(ledger)
-    found.restate(name, value=value, se=se, outcome=outcome, reason=reason)
+    found, right = work.opened(ledger), None if spend is None else work.read_spend(spend)
+    found.restate(name, value=value, se=se, outcome=outcome, spend=right, fit=work.read_fit(fit), reason=reason)
     work.say_state(found, name, json)
 
 

@@ -73,7 +73,10 @@ def say_state(ledger: Ledger, name: str, machine: bool) -> None:
     screen.say(f"Event {number}: {name} is {row['state']}.")
     target = "" if row["target"] is None else f" {row['target']}"
     currency = "" if row["currency"] is None else f" {row['currency']}"
-    screen.say(f"Spend {amount(row['spend'])}{currency} from {row['start']:%Y-%m-%d} to {row['end']:%Y-%m-%d}.")
+    spend = f"Spend {amount(row['spend'])}{currency}"
+    if pd.notna(row["delivered"]):
+        spend = f"Spent {amount(row['delivered'])}{currency} of {amount(row['spend'])} planned"
+    screen.say(f"{spend} from {row['start']:%Y-%m-%d} to {row['end']:%Y-%m-%d}.")
     if pd.notna(row["predicted"]):
         band = f"90% interval {span(row['lower'], row['upper'])}"
         screen.say(f"Predicted to bring {amount(row['predicted'])}{target} more than the baseline ({band}).")
@@ -84,6 +87,7 @@ def say_state(ledger: Ledger, name: str, machine: bool) -> None:
             "decision": name,
             "state": row["state"],
             "spend": row["spend"],
+            "delivered": row["delivered"],
             "predicted": row["predicted"],
             "lower": row["lower"],
             "upper": row["upper"],

@@ -68,9 +68,15 @@ def test_a_decision_from_files_to_a_report(ledger):
     assert found["decisions"][0]["baseline"] == 1.78e6
     assert {row["channel"] for row in found["bias"]} == {FIRST, SECOND}
     ledger("restate", "--name", "q3", "--value", "9e7", "--reason", "typo")
+    for words in (("--fit", "fit.zarr"), ("--fit", "fit.zarr", "--value", "1")):
+        code, out, error = ledger("restate", "--name", "q3", "--reason", "late invoice", "--spend", "usual.csv", *words)
+        told = "Spent 1,780,000 USD of 3,560,000 planned from 2016-02-14 to 2016-03-06." in out
+        assert (code, told) == ((2, False) if "--value" in words else (0, True))
+    assert "one after the other" in error
     assert json.loads(ledger("void", "--name", "q3", "--reason", "cancelled", "--json")[1])["state"] == "voided"
     history = json.loads(ledger("report", "--name", "q3", "--json")[1])["history"]
-    assert [row["kind"] for row in history] == ["proposed", "approved", "delivered", "outcome", "restated", "voided"]
+    kinds = ["proposed", "approved", "delivered", "outcome", "restated", "restated", "voided"]
+    assert [row["kind"] for row in history] == kinds
 
 
 def test_verify_fails_on_a_changed_event(ledger):

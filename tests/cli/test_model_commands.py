@@ -71,11 +71,11 @@ def test_from_a_saved_fit_to_a_new_champion(program):
     assert (found["version"], found["parent"], found["alias"], found["promoted"]) == (3, 1, "champion", True)
     assert [row["decision"] for row in found["learned"]] == ["more TV"]
     assert found["comparison"]["scores"]["crps"]["better"] > 0.9
-    code, out, _ = program(*RETRAIN, "fit.yaml", "--no-outcomes", "--json")
-    assert [json.loads(out)[name] for name in ("version", "parent", "learned", "left_out")] == [4, 3, [], []]
     rows = [line.split() for line in program("models")[1].splitlines()]
     assert ["brand", "2", "needs", "review", "1", "2022-12-19"] in [row[:6] for row in rows]
     assert ["brand", "3", "champion", "approved", "1", "2022-12-19"] in [row[:6] for row in rows]
+    code, out, _ = program(*RETRAIN, "fit.yaml", "--no-outcomes", "--json")
+    assert [json.loads(out)[name] for name in ("version", "parent", "learned", "left_out")] == [4, 3, [], []]
     assert program("models", "reject", "brand", "2", "--by", "Ben", "--reason", "odd")[1] == "brand 2: rejected.\n"
     table = json.loads(program("models", "--name", "brand", "--json")[1], parse_constant=pytest.fail)["versions"]
     assert [row["review"] for row in table] == ["approved", "rejected", "approved", "needs_review"]
