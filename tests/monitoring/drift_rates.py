@@ -93,36 +93,38 @@ class Rates:
         return "\n".join([*lines, f"{self.not_converged} of {self.years} fits did not converge"])
 
 
-def rates(years: int, *, seed: int = 0) -> Rates:
-    """Counts of so many simulated years."""
+def rates(years: int, *, training: int = TRAINING, seed: int = 0) -> Rates:
+    """Counts of so many simulated years, after so many weeks of training."""
     # Half of the time would go into the plain scores, which have no part in alarms and causes.
     with patch.object(drift, "rolling_scores", _no_scores):
-        found = [_judged(year, fit, converged) for year, fit, converged in _fitted(years, seed)]
+        found = [_judged(year, fit, converged) for year, fit, converged in _fitted(years, training, seed)]
     sums = {name: sum(one[name] for one in found) for name in found[0]}
     return Rates(years=years, **{name: int(count) for name, count in sums.items()})
 
 
-def simulated_years(years: int, seed: int) -> list[Year]:
+def simulated_years(years: int, training: int, seed: int) -> list[Year]:
     """Markets whose parameters are the prior's."""
-    rows = market()
+    rows = market(training)
+    scales = scales_of(rows)
     with precision_scope("float64"):
-        model = build_model(SPEC, rows, scales_of(rows))
+        model = build_model(SPEC, rows, scales)
         draws = jax.jit(jax.vmap(model.sample_prior))(jax.random.split(jax.random.key(seed), years))
         parts = over_draws(row_predictors, model, draws)
         return [
-            _year(rows, {name: values[number] for name, values in parts.items()}, number, seed) for number in range(years)
+            _year(rows, scales.target, {name: values[number] for name, values in parts.items()}, (seed, number))
+            for number in range(years)
         ]
 
 
-def market() -> mj.Panel:
+def market(training: int) -> mj.Panel:
     """Media and dates of all years; the target gives their scale."""
-    panel = mj.synthetic.make_market(weeks=TRAINING + NEW).panel
-    return replace(panel, controls=np.zeros((0, TRAINING + NEW)), control_names=())
+    panel = mj.synthetic.make_market(weeks=training + NEW).panel
+    return replace(panel, controls=np.zeros((0, training + NEW)), control_names=())
 
 
 def scales_of(rows: mj.Panel) -> mj.Scales:
     """The same in all years: the prior is stated in them."""
-    return mj.Scales.from_panel(rows.take(slice(None, TRAINING)))
+    return mj.Scales.from_panel(rows.take(slice(None, -NEW)))
 
 
 def fixed_alarm(fit: mj.Fit, rows: mj.Panel, alpha: float = 0.05) -> bool:
@@ -136,28 +138,27 @@ def fixed_alarm(fit: mj.Fit, rows: mj.Panel, alpha: float = 0.05) -> bool:
     return bool((evidence >= -np.log(alpha)).any())
 
 
-def _year(rows: mj.Panel, parts: dict[str, np.ndarray], number: int, seed: int) -> Year:
-    rng = np.random.default_rng((seed, number))
-    mu, noise, scale = parts["mu"], parts["noise"], scales_of(rows).target
-    scatter, later = noise * rng.standard_normal(len(mu)), np.arange(len(mu)) >= TRAINING
+def _year(rows: mj.Panel, scale: float, parts: dict[str, np.ndarray], seed: tuple[int, int]) -> Year:
+    rng = np.random.default_rng(seed)
+    mu, noise, training = parts["mu"], parts["noise"], len(rows) - NEW
+    scatter, later = noise * rng.standard_normal(len(mu)), np.arange(len(mu)) >= training
     place = int(rng.integers(len(rows.channels)))
     changes = {"nothing": 0.0, "level": SHIFT * noise, "channel": -LOST * parts["media"][place]}
     whole = {name: replace(rows, target=scale * (mu + scatter + later * change)) for name, change in changes.items()}
-    worlds = {name: panel.take(slice(TRAINING, None)) for name, panel in whole.items()}
-    return Year(whole["nothing"].take(slice(None, TRAINING)), worlds, rows.channels[place])
+    worlds = {name: panel.take(slice(training, None)) for name, panel in whole.items()}
+    return Year(whole["nothing"].take(slice(None, training)), worlds, rows.channels[place])
 
 
-def _fitted(years: int, seed: int) -> Iterator[tuple[Year, mj.Fit, bool]]:
+def _fitted(years: int, training: int, seed: int) -> Iterator[tuple[Year, mj.Fit, bool]]:
     """Every year with its fit, and whether that converged."""
-    every = simulated_years(years, seed)
+    every, scales = simulated_years(years, training, seed), scales_of(market(training))
     for first in range(0, years, AT_A_TIME):
         some = {f"year {first + place}": year for place, year in enumerate(every[first : first + AT_A_TIME])}
         panels = {name: year.train for name, year in some.items()}
-        # Targets were simulated in these scales, and priors are stated in them.
-        scales = dict.fromkeys(some, scales_of(market()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", mj.ConvergenceWarning)
-            batch = mj.fit_batch(panels, SPEC, key=seed, scales=scales, **SAMPLER)
+            # Targets were simulated in these scales, and priors are stated in them.
+            batch = mj.fit_batch(panels, SPEC, key=seed, scales=dict.fromkeys(some, scales), **SAMPLER)
         for name, year in some.items():
             yield year, batch[name], batch.status[name] == "success"
 
