@@ -30,8 +30,8 @@ class Beliefs(NamedTuple):
         slopes: whether segments differ in their coefficients, too.
     """
 
-    coefficients: dist.Normal | RegularizedHorseshoe = dist.Normal(0.0, 1.0)
-    intercept: dist.Normal = dist.Normal(0.0, 2.5)
+    coefficients: dist.Normal | RegularizedHorseshoe
+    intercept: dist.Normal
     spread: float = 1.0
     slopes: bool = False
 
@@ -109,8 +109,7 @@ def _of_coefficients(design: Design, prior: dist.Normal | RegularizedHorseshoe) 
     # The deviation of a linear model's noise that says as much of a coefficient as a label does, in Piironen and Vehtari's
     # section 3.5.
     rate = np.clip(design.responded.mean(), 0.5 / rows, 1 - 0.5 / rows)
-    noise = prior.noise_scale or 1.0 / np.sqrt(rate * (1.0 - rate))
-    stated = prior.priors(dist.Delta(noise))
+    stated = prior.priors(dist.Delta(1.0 / np.sqrt(rate * (1.0 - rate))))
     found = {_OF_HORSESHOE[name]: given for name, given in stated.items()}
     return {name: given.resolve(columns, rows) if isinstance(given, GlobalScale) else given for name, given in found.items()}
 
