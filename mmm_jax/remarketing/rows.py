@@ -8,6 +8,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, ch
 
 from mmm_jax.errors import RemarketingError
 from mmm_jax.remarketing.checks import check_numbers
+from mmm_jax.remarketing.kinds import some
 
 
 class Rows(NamedTuple):
@@ -67,7 +68,7 @@ def _segment_place(model: Any, X: Any) -> int | None:  # noqa: N803
     if isinstance(segment, str):
         columns = list(getattr(X, "columns", ()))
         if segment not in columns:
-            raise RemarketingError(f"The segment's column {segment!r} is not in the table; there are {_some(columns)}.")
+            raise RemarketingError(f"The segment's column {segment!r} is not in the table; there are {some(columns) or 'no names'}.")
         return columns.index(segment)
     if not 0 <= segment < np.shape(X)[1]:
         raise RemarketingError(f"The segment is column {segment}, but the table has {np.shape(X)[1]} columns.")
@@ -88,6 +89,3 @@ def _taken_apart(X: Any, place: int) -> tuple[np.ndarray, Any]:  # noqa: N803
         )
     return labels.astype(str).to_numpy(dtype=object), rest
 
-
-def _some(names: list[Any]) -> str:
-    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "") if names else "no names"
