@@ -7,10 +7,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmm_jax.remarketing.batch import fit_responses as fit_responses
+    from mmm_jax.remarketing.datasets import load_marketing_campaign as load_marketing_campaign
     from mmm_jax.remarketing.model import ResponseModel as ResponseModel
+    from mmm_jax.remarketing.prepare import Preparation as Preparation
+    from mmm_jax.remarketing.synthetic import CustomerTruth as CustomerTruth
+    from mmm_jax.remarketing.synthetic import SyntheticCustomers as SyntheticCustomers
+    from mmm_jax.remarketing.synthetic import make_customers as make_customers
+    from mmm_jax.remarketing.tables import merge_tables as merge_tables
 
 _HOMES = {
+    "CustomerTruth": "synthetic",
+    "Preparation": "prepare",
     "ResponseModel": "model",
+    "SyntheticCustomers": "synthetic",
+    "fit_responses": "batch",
+    "load_marketing_campaign": "datasets",
+    "make_customers": "synthetic",
+    "merge_tables": "tables",
 }
 """The module of every public name."""
 
