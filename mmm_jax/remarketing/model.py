@@ -24,7 +24,7 @@ from mmm_jax.model.horseshoe import RegularizedHorseshoe
 from mmm_jax.remarketing import odds, predicted, saved
 from mmm_jax.remarketing.believed import Beliefs, Design
 from mmm_jax.remarketing.checks import checked_labels
-from mmm_jax.remarketing.rows import center_and_scale, column_names, rows_of
+from mmm_jax.remarketing.rows import column_names, rows_of, scales_of
 from mmm_jax.remarketing.sampling import Drawn, How, Job, sample
 
 _ENGINES = ("lanes", "laplace", "svi")
@@ -33,14 +33,16 @@ _ENGINES = ("lanes", "laplace", "svi")
 class ResponseModel(ClassifierMixin, BaseEstimator):
     """Who will respond: `logit P(response) = intercept + X beta`, with the posterior of all of it.
 
-    Columns are standardised inside, so that one prior is fair to all of them; all that comes out is in the units that went
-    in. There are no class weights: the threshold between addressing a customer and not follows from profit, not from 0.5.
+    Columns are standardised inside, so that one prior is fair to all of them: divided by their standard deviation, or, where
+    they have two values only, by half of the range, so that rare words do not get a wider prior than frequent ones. All that
+    comes out is in the units that went in. There are no class weights: the threshold between addressing a customer and not follows from profit, not from 0.5.
 
     A response is not uplift: a customer with a high probability may have bought without the campaign.
 
     Args:
-        prior: of the coefficients per standard deviation of a column, in log odds: a NumPyro `Normal` with scalar arguments,
-            `Normal(0, 1)` by default: odds that change by a factor of up to 7 within two deviations of the prior; or
+        prior: of the coefficients of standardised columns, in log odds: a NumPyro `Normal` with scalar arguments,
+            `Normal(0, 1)` by default: odds that change by a
+            factor of up to 7 per standard deviation, within two deviations of the prior; or
             a `RegularizedHorseshoe` for many columns of which few matter.
         intercept_prior: of the log odds of a customer who is average in every column; `Normal(0, 2.5)` by default, response
             rates from 0.7 % to 99.3 % within two deviations, wide enough for the data of any campaign to speak.
@@ -61,7 +63,8 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: the two labels, sorted; the second is a response.
         n_features_in_, feature_names_in_: as in scikit-learn.
-        center_, scale_: mean and standard deviation of every column with a coefficient, shape (column,).
+        center_, scale_, deviation_: of every column with a coefficient, shape (column,): its mean, what it is divided by,
+            and its standard deviation.
         segments_: labels of the segments, sorted; none without `segment`.
         draws_: by parameter name, shape (chain, draw, ...), on standardised columns.
         sample_stats_: by ArviZ's names, shape (chain, draw).
@@ -233,7 +236,7 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
         if len(rows.numbers) != len(responded):
             raise RemarketingError(f"There are {len(rows.numbers)} rows of features, but {len(responded)} labels.")
         self.classes_ = classes
-        self.center_, self.scale_ = center_and_scale(rows.numbers)
+        self.center_, self.scale_, self.deviation_ = scales_of(rows.numbers)
         self.segments_, number = _numbered(rows.segments)
         self.observed_ = responded.astype(np.int8)
         self.columns_ = column_names(self)

@@ -17,10 +17,9 @@ def odds_table(model: Any, prob: float, units: Any) -> pd.DataFrame:
     """One row per column: odds ratios per unit and per standard deviation; see `ResponseModel.odds_ratios`."""
     known = dict(units) if units is not None else {}
     sizes = np.array([float(known.get(name, 1.0)) for name in model.columns_])
-    sd = model.scale_ * sizes
-    beta = model.draws_[COEFFICIENT].reshape(-1, len(sd)).astype(float)
-    columns = {**_ratios("per_unit", beta / sd, prob), **_ratios("per_sd", beta, prob)}
-    columns |= {"sd": sd, "raises": (beta > 0).mean(axis=0)}
+    beta = model.draws_[COEFFICIENT].reshape(-1, len(sizes)).astype(float) / model.scale_
+    columns = {**_ratios("per_unit", beta / sizes, prob), **_ratios("per_sd", beta * model.deviation_, prob)}
+    columns |= {"sd": model.deviation_ * sizes, "raises": (beta > 0).mean(axis=0)}
     return pd.DataFrame(columns, index=pd.Index(model.columns_, name="column"))
 
 

@@ -53,12 +53,31 @@ def column_names(model: Any) -> list[str]:
     return [str(name) for name in names]
 
 
-def center_and_scale(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every column; 1 for a column that is constant, up to rounding."""
+class Scales(NamedTuple):
+    """Of every column, shape (column,): what is subtracted, what it is then divided by, and its standard deviation."""
+
+    center: np.ndarray
+    scale: np.ndarray
+    deviation: np.ndarray
+
+
+def scales_of(numbers: np.ndarray) -> Scales:
+    """Mean and unit of every column: its standard deviation, or half of the range of a column of two values.
+
+    A dummy's deviation is the smaller, the rarer its word is: in units of it, a prior would let a word that three customers
+    have change the odds by any factor. Half of the range is the deviation of a dummy that is 1 for every second customer. A
+    constant column, up to rounding, has the unit 1.
+
+    Reference:
+        Gelman (2008), Scaling regression inputs by dividing by two standard deviations.
+    """
+    center, deviation = numbers.mean(axis=0), numbers.std(axis=0)
+    low, high = numbers.min(axis=0), numbers.max(axis=0)
+    two = ((numbers == low) | (numbers == high)).all(axis=0)
+    scale = np.where(two, 0.5 * (high - low), deviation)
     # Of numbers that are all the same, the mean is off by some last digits, and the deviation no more than these.
-    center, scale = numbers.mean(axis=0), numbers.std(axis=0)
-    constant = scale <= 1e-12 * np.maximum(np.abs(center), np.finfo(float).tiny)
-    return center, np.where(constant, 1.0, scale)
+    constant = deviation <= 1e-12 * np.maximum(np.abs(center), np.finfo(float).tiny)
+    return Scales(center, np.where(constant, 1.0, scale), np.where(constant, 0.0, deviation))
 
 
 def _segment_place(model: Any, X: Any) -> int | None:  # noqa: N803

@@ -21,6 +21,8 @@ from mmm_jax.remarketing.sampling import DIMS
 FORMAT = "mmm_jax.response_model"
 FORMAT_VERSION = 1
 
+_SCALES = ("center", "scale", "deviation")
+
 Model = TypeVar("Model")
 
 
@@ -30,7 +32,7 @@ def to_tree(model: Any) -> xr.DataTree:
     names = {"column": model.columns_, "segment": [str(label) for label in model.segments_]}
     used = {dim for name in model.draws_ for dim in DIMS.get(name, ())}
     posterior = {name: (("chain", "draw", *DIMS.get(name, ())), values) for name, values in model.draws_.items()}
-    constant = {"center": ("column", model.center_), "scale": ("column", model.scale_)}
+    constant = {name: ("column", getattr(model, f"{name}_")) for name in _SCALES}
     tree = xr.DataTree.from_dict(
         {
             "/posterior": xr.Dataset(posterior, {**draws, **{dim: names[dim] for dim in names if dim in used}}),
@@ -112,7 +114,8 @@ def _model(kind: Any, tree: xr.DataTree) -> Any:
         model.feature_names_in_ = np.asarray(features[1], object)
     model.columns_ = json.loads(attrs["columns"])
     model.segments_ = np.asarray(json.loads(attrs["segments"]), object)
-    model.center_, model.scale_ = (tree["constant_data"][name].to_numpy() for name in ("center", "scale"))
+    for name in _SCALES:
+        setattr(model, f"{name}_", tree["constant_data"][name].to_numpy())
     model.observed_ = tree["observed_data"]["response"].to_numpy()
     model.draws_ = {name: tree["posterior"][name].to_numpy() for name in json.loads(attrs["parameters"])}
     stats = tree["sample_stats"]
