@@ -24,6 +24,7 @@ from mmm_jax.errors import (
     PredictionError,
     PriorWarning,
     RegistryError,
+    RemarketingError,
     SamplingError,
     SpecError,
     StoreError,

@@ -14,7 +14,7 @@ from mmm_jax.model import horseshoe
 from mmm_jax.model.horseshoe import GlobalScale, RegularizedHorseshoe
 from mmm_jax.remarketing.density import COEFFICIENT, DEVIATIONS, GLOBAL, INTERCEPT, LOCAL, SLAB, SPREADS, WEIGHT, Target
 
-_ROWS, _COLUMNS, _SEGMENTS = 64, 8, 4
+_ROWS, _COLUMNS, _SEGMENTS = 128, 8, 4
 """Tables are padded to multiples of these, or to an eighth more."""
 
 _OF_HORSESHOE = {horseshoe.GLOBAL: GLOBAL, horseshoe.LOCAL: LOCAL, horseshoe.SLAB: SLAB, horseshoe.WEIGHT: WEIGHT}
@@ -72,7 +72,7 @@ def prepared(design: Design, beliefs: Beliefs) -> Prepared:
     families = tuple((name, type(prior)) for name, prior in sorted(priors.items()))
     charts = charts_of(priors)
     arguments = {name: {each: getattr(prior, each) for each in prior.arg_constraints} for name, prior in priors.items()}
-    target = Target(*_arrays(design, sizes), charts, _information(design, sizes), arguments, families)
+    target = Target(*_arrays(design, sizes), charts, _information(design, priors, sizes), arguments, families)
     marks = [_marks(name, charts[name].shape, design) for name in sorted(charts)]
     active, searched, blocks = (np.concatenate([mark[place] for mark in marks]) for place in range(3))
     return Prepared(target, active, active * searched, blocks)
@@ -137,10 +137,16 @@ def _arrays(design: Design, sizes: tuple[int, int, int]) -> tuple[Any, ...]:
     return tuple(jnp.asarray(values, float) for values in (padded, sign, weight, segments))
 
 
-def _information(design: Design, sizes: tuple[int, int, int]) -> Any:
-    rate = design.responded.mean()
-    known = rate * (1.0 - rate) * (design.columns**2).sum(axis=0)
-    return jnp.asarray(np.pad(known, (0, sizes[1] - len(known))), float)
+def _information(design: Design, priors: Mapping[str, Any], sizes: tuple[int, int, int]) -> dict[str, Any]:
+    """What the rows say of coefficients, and of segments' own intercepts and coefficients."""
+    rate, squares = design.responded.mean(), design.columns**2
+    member = np.zeros((len(squares), 0)) if design.segment is None else np.eye(design.num_segments)[design.segment]
+    found = {WEIGHT: squares.sum(axis=0), DEVIATIONS[0]: member.sum(axis=0), DEVIATIONS[1]: member.T @ squares}
+    kept = {}
+    for name in sorted(priors.keys() & found.keys()):
+        more = [(0, full - now) for full, now in zip(priors[name].batch_shape, found[name].shape, strict=True)]
+        kept[name] = jnp.asarray(np.pad(rate * (1.0 - rate) * found[name], more), float)
+    return kept
 
 
 def _marks(name: str, shape: tuple[int, ...], design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

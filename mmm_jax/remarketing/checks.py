@@ -34,7 +34,7 @@ def checked_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
         )
     if len(classes) < 2:
         raise RemarketingError(
-            f"Two classes are needed, but {name} has only one class: {classes[0]!r} in all {len(labels)} rows. Take rows of "
+            f"Two classes are needed, but {name} has only one class: {classes.tolist()[0]!r} in all {len(labels)} rows. Take rows of "
             "customers who responded and of customers who did not."
         )
     return classes, codes.astype(float)

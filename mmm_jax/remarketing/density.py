@@ -1,7 +1,9 @@
 r"""Log density of a logistic regression, on a flat vector and with rows, columns and segments as padded data.
 
 `logit P(response) = intercept + X beta`, on standardised columns. With segments, intercepts (and coefficients, if asked)
-differ by segment around what all share: `intercept + intercept_eta intercept_eps[s]`, not centred.
+differ by segment around what all share: `intercept + intercept_eta intercept_eps[s]`. Weights under a learned scale, these
+and those of a horseshoe, have coordinates that are in the scale's units where the prior holds them, and in their own where
+the data do, see `fitting.centering`.
 
 A padded row has weight 0, a padded column is 0 throughout, a padded segment has no row; their parameters are held still by
 the sampler. So tables of nearly the same size have one shape, and run in one program.
@@ -41,7 +43,8 @@ class Target(eqx.Module):
         weight: of every row in the likelihood, 0 for padding, shape (row,).
         segments: 1 where a row is of a segment, shape (row, segment); no segments, where there is no pooling.
         charts: by parameter name.
-        information: what the rows say of every coefficient, to the power of -2 of its units, shape (column,).
+        information: by name of the weights under a learned scale, what the rows say of what each of them stands for, to the
+            power of -2 of its units, in the weights' shape.
         prior_arguments: of every parameter's prior, in the parameter's shape.
         prior_families: name and NumPyro family of every parameter's prior.
     """
@@ -51,7 +54,7 @@ class Target(eqx.Module):
     weight: Float[Array, " row"]
     segments: Float[Array, "row segment"]
     charts: dict[str, AbstractChart]
-    information: Float[Array, " column"]
+    information: dict[str, Array]
     prior_arguments: dict[str, dict[str, Array]]
     prior_families: tuple[tuple[str, type[dist.Distribution]], ...] = eqx.field(static=True)
 
@@ -117,11 +120,23 @@ def _padding_log_density(target: Target, active: Array) -> Array:
 def _placed(flat: Float[Array, " flat"], target: Target) -> tuple[Params, Float[Array, ""]]:
     """Parameters, and the log density of the flat vector under their priors."""
     z = split(flat, target.charts)
-    weights = z.pop(WEIGHT, None)
+    coordinates = {name: z.pop(name) for name in target.information}
     params, log_prior = standardized(z, target.priors, target.charts)
-    if weights is None:
-        return params, log_prior
-    scales = regularized(params[GLOBAL], params[LOCAL], params[SLAB])
-    own, volume = AdaptiveCentering(target.information).weights(weights, scales)
-    found, more = standardized({WEIGHT: own}, target.priors, target.charts)
-    return {**params, **found, COEFFICIENT: scales * found[WEIGHT]}, log_prior + more + volume
+    for name, known in target.information.items():
+        weights, volume = AdaptiveCentering(known).weights(coordinates[name], _scales_of(name, params))
+        found, more = standardized({name: weights}, target.priors, target.charts)
+        params, log_prior = params | found, log_prior + more + volume
+    return _completed(params), log_prior
+
+
+def _scales_of(name: str, params: Params) -> Array:
+    """What the weights of this name are multiplied by."""
+    if name == WEIGHT:
+        return regularized(params[GLOBAL], params[LOCAL], params[SLAB])
+    return params[SPREADS[DEVIATIONS.index(name)]]
+
+
+def _completed(params: Params) -> Params:
+    if WEIGHT not in params:
+        return params
+    return {**params, COEFFICIENT: _scales_of(WEIGHT, params) * params[WEIGHT]}
