@@ -1,7 +1,7 @@
 """Bayesian marketing-mix models on JAX: from a table of spend and sales to a budget plan."""
 
-from mmm_jax.analysis.scores import coverage, crps, mape, nrmse, r2, score_table
 from mmm_jax import remarketing
+from mmm_jax.analysis.scores import coverage, crps, mape, nrmse, r2, score_table
 from mmm_jax.data import datasets, synthetic
 from mmm_jax.data.experiments import CostPerTarget, LiftTest, LiftTests
 from mmm_jax.data.geo_panel import GeoPanel

@@ -46,7 +46,7 @@ def fit_responses(
         (40, 2)
     """
     template = ResponseModel() if model is None else model
-    fitted = {name: clone(template) for name in tables}
+    fitted: dict[str, Any] = {name: clone(template) for name in tables}
     jobs = []
     for name, (rows, labels) in tables.items():
         try:
@@ -68,8 +68,8 @@ def _warn(fitted: Mapping[str, ResponseModel], *, approximated: bool) -> None:
     some = ", ".join(repr(name) for name in bad[:5]) + (", ..." if len(bad) > 5 else "")
     if approximated:
         text = (
-            f"The draws are quick looks, not samples of the posteriors; {len(fitted) - len(bad)} of {len(fitted)} fits can be "
-            "believed" + (f", not {some}." if bad else ".")
+            f"The draws are quick looks, not samples of the posteriors; {len(fitted) - len(bad)} of {len(fitted)} fits "
+            "can be believed" + (f", not {some}." if bad else ".")
         )
         warnings.warn(text, ApproximationWarning, stacklevel=3)
     elif bad:

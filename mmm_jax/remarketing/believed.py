@@ -72,7 +72,9 @@ def prepared(design: Design, beliefs: Beliefs) -> Prepared:
     families = tuple((name, type(prior)) for name, prior in sorted(priors.items()))
     charts = charts_of(priors)
     arguments = {name: {each: getattr(prior, each) for each in prior.arg_constraints} for name, prior in priors.items()}
-    target = Target(*_arrays(design, sizes), charts, _information(design, priors, sizes), arguments, families)
+    information = _information(design, priors, sizes)
+    columns, sign, weight, segments = _arrays(design, sizes)
+    target = Target(columns, sign, weight, segments, charts, information, arguments, families)
     marks = [_marks(name, charts[name].shape, design) for name in sorted(charts)]
     active, searched, blocks = (np.concatenate([mark[place] for mark in marks]) for place in range(3))
     return Prepared(target, active, active * searched, blocks)

@@ -1,4 +1,4 @@
-"""What a table and its labels must be before anything is fitted; each rule says which column, how many rows, and what to do."""
+"""What tables and labels must be before anything is fitted; each rule says which column, how many rows, and what to do."""
 
 from typing import Any
 
@@ -34,8 +34,8 @@ def checked_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
         )
     if len(classes) < 2:
         raise RemarketingError(
-            f"Two classes are needed, but {name} has only one class: {classes.tolist()[0]!r} in all {len(labels)} rows. Take rows of "
-            "customers who responded and of customers who did not."
+            f"Two classes are needed, but {name} has only one class: {classes.tolist()[0]!r} in all {len(labels)} rows. "
+            "Take rows of customers who responded and of customers who did not."
         )
     return classes, codes.astype(float)
 
@@ -58,14 +58,18 @@ def _check_complete(y: Any, name: str) -> None:
         raise RemarketingError(f"{name[0].upper()}{name[1:]} contains infinity in {np.isinf(values).sum()} rows.")
 
 
-def check_numbers(table: pd.DataFrame) -> None:
+def check_numbers(table: Any) -> None:
     """Raise a `RemarketingError` that names the first column with missing or infinite numbers."""
     for column, values in table.items():
         if values.dtype.kind not in "fiub":
             continue
         missing, infinite = int(values.isna().sum()), int(np.isinf(values.to_numpy(float)).sum())
         if missing or infinite:
-            what, count = ("missing (Input X contains NaN)", missing) if missing else ("infinity (Input X contains infinity)", infinite)
+            what, count = (
+                ("missing (Input X contains NaN)", missing)
+                if missing
+                else ("infinity (Input X contains infinity)", infinite)
+            )
             raise RemarketingError(
                 f"Column {column!r} is {what} in {count} of {len(values)} rows. Impute it first: Preparation does."
             )

@@ -24,7 +24,7 @@ class Kinds(NamedTuple):
     dropped: dict[str, str]
 
 
-def kinds_of(table: pd.DataFrame, dates: Collection[str], most_words: int) -> Kinds:
+def kinds_of(table: Any, dates: Collection[str], most_words: int) -> Kinds:
     """Kinds of the columns.
 
     Args:
@@ -57,7 +57,7 @@ def kinds_of(table: pd.DataFrame, dates: Collection[str], most_words: int) -> Ki
     return found
 
 
-def is_date(values: pd.Series) -> bool:
+def is_date(values: Any) -> bool:
     """Whether a column holds dates: by its type, or because all its words are ISO dates."""
     if values.dtype.kind == "M" or isinstance(values.dtype, pd.DatetimeTZDtype):
         return True
@@ -67,7 +67,7 @@ def is_date(values: pd.Series) -> bool:
     return len(known) > 0 and all(isinstance(value, str) and _ISO_DATE.fullmatch(value) for value in known)
 
 
-def as_dates(values: pd.Series) -> pd.Series:
+def as_dates(values: Any) -> Any:
     """The column as dates without a zone; missing where it is missing.
 
     Raises:
@@ -78,34 +78,35 @@ def as_dates(values: pd.Series) -> pd.Series:
     if len(wrong):
         raise RemarketingError(
             f"Column {values.name!r} has {len(wrong)} values of {len(values)} that are no dates; the first is "
-            f"{wrong.iloc[0]!r} in row {wrong.index[0]!r}. Write dates as 2014-06-29."
+            f"{shown(wrong.iloc[0])} in row {shown(wrong.index[0])}. Write dates as 2014-06-29."
         )
     return parsed.dt.tz_localize(None)
 
 
-def as_numbers(values: pd.Series) -> pd.Series:
+def as_numbers(values: Any) -> Any:
     """The column as float64.
 
     Raises:
         RemarketingError: a value that is no number, or infinite; names the column, the count and the first one.
     """
-    found = pd.to_numeric(values, errors="coerce").astype(float)
+    numbers: Any = pd.to_numeric(values, errors="coerce")
+    found = numbers.astype(float)
     wrong = values[(found.isna() & values.notna()) | np.isinf(found)]
     if len(wrong):
         raise RemarketingError(
             f"Column {values.name!r} has {len(wrong)} values of {len(values)} that are no finite numbers; the first is "
-            f"{wrong.iloc[0]!r} in row {wrong.index[0]!r}."
+            f"{shown(wrong.iloc[0])} in row {shown(wrong.index[0])}."
         )
     return found
 
 
-def as_words(values: pd.Series) -> pd.Series:
+def as_words(values: Any) -> Any:
     """The column as text; `None` where it is missing."""
     words = [None if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
     return pd.Series(words, values.index, dtype=object, name=values.name)
 
 
-def check_no_leak(table: pd.DataFrame, responded: np.ndarray, allowed: Iterable[str]) -> None:
+def check_no_leak(table: Any, responded: np.ndarray, allowed: Iterable[str]) -> None:
     """Raise a `RemarketingError` for a column that tells the label of every row, unless it is allowed."""
     if min(responded.sum(), (1 - responded).sum()) < 2 or len(responded) < _ENOUGH:
         return
@@ -117,47 +118,47 @@ def check_no_leak(table: pd.DataFrame, responded: np.ndarray, allowed: Iterable[
             )
 
 
-def _tells(values: pd.Series, responded: np.ndarray) -> bool:
+def _tells(values: Any, responded: np.ndarray) -> bool:
     if values.dtype.kind in "fiub":
         known = values.notna().to_numpy()
         yes, no = values[known & (responded == 1)], values[known & (responded == 0)]
         return known.all() and bool(yes.min() > no.max() or no.min() > yes.max())
-    mean = pd.Series(responded, values.index).groupby(values.astype(str)).mean()
+    mean: Any = pd.Series(responded, values.index).groupby(values.astype(str)).mean()
     # Words that are different in nearly every row tell everything, and nothing.
     return len(mean) <= len(values) // 2 and bool(mean.isin([0.0, 1.0]).all())
 
 
-def _check_present(values: pd.Series) -> None:
+def _check_present(values: Any) -> None:
     if values.isna().all():
         raise RemarketingError(
-            f"Column {values.name!r} is missing in all {len(values)} training rows, so that nothing can be imputed. Leave it "
-            "out, by leaks=, or complete it."
+            f"Column {values.name!r} is missing in all {len(values)} training rows, so that nothing can be imputed. Leave "
+            "it out, by leaks=, or complete it."
         )
 
 
-def _check_no_number_of_rows(values: pd.Series) -> None:
+def _check_no_number_of_rows(values: Any) -> None:
     """A customer's number says nothing, but would be fitted."""
     if len(values) < _ENOUGH or values.isna().any() or values.nunique() < len(values):
         return
     steps = np.diff(values.to_numpy(float))
     if _ID_NAME.fullmatch(str(values.name)) or (steps == 1.0).all():
         raise RemarketingError(
-            f"Column {values.name!r} has another number in each of the {len(values)} rows, and looks like the customer's id or "
-            "the row's number. Name it in customer= or leaks=."
+            f"Column {values.name!r} has another number in each of the {len(values)} rows, and looks like the customer's id "
+            "or the row's number. Name it in customer= or leaks=."
         )
 
 
-def _check_words(values: pd.Series, most: int) -> None:
+def _check_words(values: Any, most: int) -> None:
     count = values.nunique()
     if count > most:
         raise RemarketingError(
             f"Column {values.name!r} has {count} different words in {len(values)} rows (at most {most}), such as "
-            f"{values.dropna().iloc[0]!r}: each would be a column. Group them, raise max_words, or name the column in leaks=, "
-            "or in customer= if it is the id."
+            f"{values.dropna().iloc[0]!r}: each would be a column. Group them, raise max_words, or name the column in "
+            "leaks=, or in customer= if it is the id."
         )
 
 
-def _is_constant(values: pd.Series, *, numeric: bool) -> bool:
+def _is_constant(values: Any, *, numeric: bool) -> bool:
     # Whether a word is known may say something; a number that is missing becomes the only one there is.
     return values.nunique(dropna=True) == 1 and (numeric or not values.isna().any())
 
@@ -166,3 +167,8 @@ def some(names: Iterable[Any]) -> str:
     """The first few names, for a message."""
     names = list(names)
     return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
+def shown(value: Any) -> str:
+    """A value as Python writes it, whichever library it came from."""
+    return repr(value.item() if isinstance(value, np.generic) else value)

@@ -35,7 +35,8 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
 
     Columns are standardised inside, so that one prior is fair to all of them: divided by their standard deviation, or, where
     they have two values only, by half of the range, so that rare words do not get a wider prior than frequent ones. All that
-    comes out is in the units that went in. There are no class weights: the threshold between addressing a customer and not follows from profit, not from 0.5.
+    comes out is in the units that went in. There are no class weights: the threshold between addressing a customer and not
+    follows from profit, not from 0.5.
 
     A response is not uplift: a customer with a high probability may have bought without the campaign.
 
@@ -251,8 +252,9 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
     def _how(self) -> How:
         engine = chosen_engine(self.engine, _ENGINES)
         check_precision(self.precision)
+        precision: Any = self.precision
         asked = (self.num_chains, engine.warmup(self.num_warmup), self.num_samples)
-        return How(engine, checked_settings(*asked, self.target_accept, self.max_tree_depth), self.precision)
+        return How(engine, checked_settings(*asked, self.target_accept, self.max_tree_depth), precision)
 
     def _beliefs(self) -> Beliefs:
         prior = dist.Normal(0.0, 1.0) if self.prior is None else self.prior

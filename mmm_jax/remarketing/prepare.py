@@ -1,4 +1,4 @@
-"""From a table of customers to numbers: imputed, scaled, words as dummies, dates as tenure; learned from training rows only."""
+"""From a table of customers to numbers: imputed, scaled, words as dummies, dates as tenure, by training rows only."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -106,7 +106,8 @@ class Preparation(TransformerMixin, BaseEstimator):
             NotFittedError: `fit` has not been called.
         """
         check_is_fitted(self, "transformer_")
-        return self.transformer_.transform(self._typed(_frame(X)))
+        found: Any = self.transformer_.transform(self._typed(_frame(X)))
+        return found
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the features, in order."""
@@ -134,7 +135,11 @@ class Preparation(TransformerMixin, BaseEstimator):
 
     def _left_out(self, table: pd.DataFrame) -> dict[str, str]:
         """Columns that are there but no features, and why."""
-        reasons = {**dict.fromkeys(self.leaks, "named in leaks"), self.customer: "the customer's id", self.label: "the label"}
+        reasons = {
+            **dict.fromkeys(self.leaks, "named in leaks"),
+            self.customer: "the customer's id",
+            self.label: "the label",
+        }
         return {name: why for name, why in reasons.items() if name is not None and name in table.columns}
 
     def _typed(self, table: pd.DataFrame) -> pd.DataFrame:

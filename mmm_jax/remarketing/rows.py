@@ -1,4 +1,4 @@
-"""Rows as the estimator takes them: columns checked against those of the fit, the segment taken out, the rest standardised."""
+"""Rows as the estimator takes them: columns as they were fitted, the segment taken out, the rest to be standardised."""
 
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ def rows_of(model: Any, X: Any, *, reset: bool) -> Rows:  # noqa: N803
         raise RemarketingError(str(error)) from error
     place = _segment_place(model, X)
     segments, rest = (None, X) if place is None else _taken_apart(X, place)
-    numbers = check_array(rest, dtype=np.float64, estimator=model, input_name="X", ensure_min_samples=2 if reset else 1)
+    numbers = check_array(rest, dtype="float64", estimator=model, input_name="X", ensure_min_samples=2 if reset else 1)
     if place is None:
         _check_n_features(model, numbers, reset=reset)
     else:
@@ -87,7 +87,9 @@ def _segment_place(model: Any, X: Any) -> int | None:  # noqa: N803
     if isinstance(segment, str):
         columns = list(getattr(X, "columns", ()))
         if segment not in columns:
-            raise RemarketingError(f"The segment's column {segment!r} is not in the table; there are {some(columns) or 'no names'}.")
+            raise RemarketingError(
+                f"The segment's column {segment!r} is not in the table; there are {some(columns) or 'no names'}."
+            )
         return columns.index(segment)
     if not 0 <= segment < np.shape(X)[1]:
         raise RemarketingError(f"The segment is column {segment}, but the table has {np.shape(X)[1]} columns.")
@@ -103,8 +105,7 @@ def _taken_apart(X: Any, place: int) -> tuple[np.ndarray, Any]:  # noqa: N803
     missing = labels.isna()
     if missing.any():
         raise RemarketingError(
-            f"The segment's column {name} is missing in {missing.sum()} of {len(labels)} rows. Name a segment for them, such "
-            "as 'unknown'."
+            f"The segment's column {name} is missing in {missing.sum()} of {len(labels)} rows. Name a segment for them, "
+            "such as 'unknown'."
         )
     return labels.astype(str).to_numpy(dtype=object), rest
-

@@ -1,4 +1,4 @@
-"""Response models as trees and on disk: draws, labels, scales and choices, without pickle and without any customer's features."""
+"""Response models as trees and on disk: draws, labels, scales and choices; no pickle, and no customer's features."""
 
 import json
 from importlib.metadata import version
@@ -100,7 +100,7 @@ def _chosen(options: dict[str, Any]) -> dict[str, Any]:
     if isinstance(found["engine"], dict):
         found["engine"] = SVI(**found["engine"])
     if isinstance(found["key"], list):
-        found["key"] = jax.random.wrap_key_data(np.asarray(found["key"], np.uint32))
+        found["key"] = jax.random.wrap_key_data(jax.numpy.asarray(found["key"], np.uint32))
     return found
 
 

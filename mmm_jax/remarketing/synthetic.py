@@ -6,6 +6,7 @@ both, and a customer who took part in earlier campaigns takes part again: the co
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,14 @@ EDUCATION = {"2n Cycle": 0.09, "Basic": 0.02, "Graduation": 0.50, "Master": 0.17
 MARITAL = {"Married": 0.39, "Together": 0.26, "Single": 0.21, "Divorced": 0.10, "Widow": 0.04}
 """Share of the customers."""
 
-AMOUNTS = {"Wines": 0.50, "Fruits": 0.045, "MeatProducts": 0.27, "FishProducts": 0.06, "SweetProducts": 0.045, "GoldProds": 0.08}
+AMOUNTS = {
+    "Wines": 0.50,
+    "Fruits": 0.045,
+    "MeatProducts": 0.27,
+    "FishProducts": 0.06,
+    "SweetProducts": 0.045,
+    "GoldProds": 0.08,
+}
 """Share of each kind of goods in what a customer spends."""
 
 PLACES = {"Web": 0.33, "Catalog": 0.20, "Store": 0.47}
@@ -76,13 +84,14 @@ class SyntheticCustomers:
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """Tables `customers`, `purchases` and `campaigns`, one row per customer each, in different orders; key `ID`."""
+        table: Any = self.table
         purchases = ["ID", "Recency", *[name for name in self.table if name.startswith(("Mnt", "Num"))]]
         campaigns = [name for name in self.table if name.startswith(("AcceptedCmp", "Z_", "Treated", "Response"))]
         own = [name for name in self.table if name == "ID" or name not in {*purchases, *campaigns}]
         return {
-            "customers": self.table[own].copy(),
-            "purchases": self.table[purchases].sort_values("ID", ignore_index=True),
-            "campaigns": self.table[["ID", *campaigns]].iloc[::-1].reset_index(drop=True),
+            "customers": table[own].copy(),
+            "purchases": table[purchases].sort_values("ID", ignore_index=True),
+            "campaigns": table[["ID", *campaigns]].iloc[::-1].reset_index(drop=True),
         }
 
 
@@ -140,7 +149,7 @@ def make_customers(
 
 def _truth(
     rng: np.random.Generator,
-    features: pd.DataFrame,
+    features: Any,
     coefficients: pd.Series,
     intercept: float,
     score: np.ndarray,
@@ -216,7 +225,9 @@ def _purchases(rng: np.random.Generator, spent: np.ndarray) -> dict[str, np.ndar
 def _campaigns(rng: np.random.Generator, rich: np.ndarray, spent: np.ndarray) -> dict[str, np.ndarray]:
     """Earlier campaigns: the same customers again, the big spenders above all, but of the first of the list."""
     willing = rng.normal(size=len(rich))
-    scores = {name: 0.9 * willing + (0.0 if name == "AcceptedCmp3" else 0.7) * _standardized(np.log(spent)) for name in CAMPAIGNS}
+    scores = {
+        name: 0.9 * willing + (0.0 if name == "AcceptedCmp3" else 0.7) * _standardized(np.log(spent)) for name in CAMPAIGNS
+    }
     chances = {name: _sigmoid(_intercept(scores[name], share) + scores[name]) for name, share in CAMPAIGNS.items()}
     return {name: (rng.random(len(rich)) < chance).astype(int) for name, chance in chances.items()}
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from mmm_jax.errors import RemarketingError
-from mmm_jax.remarketing.kinds import some
+from mmm_jax.remarketing.kinds import shown, some
 
 Cardinality = Literal["one-to-one", "many-to-one"]
 """Of customers to the rows of another table."""
@@ -51,11 +51,13 @@ def merge_tables(
     own = customer or (on if isinstance(on, str) else None)
     if own is not None:
         _check_unique(customers, own, "the customers' table")
-    found = customers
+    found: Any = customers
     for name, table in others.items():
         key, kind = _of(on, name, "on"), _of(cardinality, name, "cardinality")
         if kind not in get_args(Cardinality):
-            raise RemarketingError(f"The cardinality of {name!r} must be one of {', '.join(get_args(Cardinality))}; got {kind!r}.")
+            raise RemarketingError(
+                f"The cardinality of {name!r} must be one of {', '.join(get_args(Cardinality))}; got {kind!r}."
+            )
         _check_pair(found, table, name, key, kind, missing)
         merged = found.merge(table, how="left", on=key, sort=False, validate="many_to_one")
         if len(merged) != len(customers):
@@ -77,9 +79,7 @@ def _of(given: Any, name: str, option: str) -> Any:
     return given[name]
 
 
-def _check_pair(
-    left: pd.DataFrame, right: pd.DataFrame, name: str, key: str, kind: Cardinality, missing: str
-) -> None:
+def _check_pair(left: Any, right: Any, name: str, key: str, kind: Cardinality, missing: str) -> None:
     where = f"the table {name!r}"
     if key not in left:
         raise RemarketingError(f"The customers' table has no column {key!r}, by which {where} is to be merged.")
@@ -99,12 +99,12 @@ def _check_pair(
     _check_matched(left[key], right[key], where, kind, missing)
 
 
-def _check_matched(left: pd.Series, right: pd.Series, where: str, kind: Cardinality, missing: str) -> None:
+def _check_matched(left: Any, right: Any, where: str, kind: Cardinality, missing: str) -> None:
     alone = left[~left.isin(right)]
     if missing == "refuse" and len(alone):
         raise RemarketingError(
             f"{len(alone)} of {len(left)} customers have no row in {where}: column {left.name!r}, such as "
-            f"{alone.iloc[0]!r}. Complete it, or pass missing='keep' for missing values there."
+            f"{shown(alone.iloc[0])}. Complete it, or pass missing='keep' for missing values there."
         )
     unknown = right[~right.isin(left)]
     if len(unknown) == len(right):
@@ -113,11 +113,11 @@ def _check_matched(left: pd.Series, right: pd.Series, where: str, kind: Cardinal
     if len(unknown) and kind == "one-to-one":
         raise RemarketingError(
             f"{len(unknown)} of {len(right)} rows of {where} are of no customer: column {left.name!r}, such as "
-            f"{unknown.iloc[0]!r}. Leave them out first, or add the customers."
+            f"{shown(unknown.iloc[0])}. Leave them out first, or add the customers."
         )
 
 
-def _check_unique(table: pd.DataFrame, key: str, where: str) -> None:
+def _check_unique(table: Any, key: str, where: str) -> None:
     if key not in table:
         raise RemarketingError(f"Column {key!r} is not in {where}; there are {some(list(table.columns))}.")
     missing = int(table[key].isna().sum())
@@ -128,6 +128,5 @@ def _check_unique(table: pd.DataFrame, key: str, where: str) -> None:
         example = repeated.iloc[0]
         raise RemarketingError(
             f"Column {key!r} of {where} must be different in every row, but {repeated.nunique()} values are in "
-            f"{len(repeated)} rows, such as {example!r} in {int((repeated == example).sum())}. Keep one row of each."
+            f"{len(repeated)} rows, such as {shown(example)} in {int((repeated == example).sum())}. Keep one row of each."
         )
-

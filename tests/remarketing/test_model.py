@@ -217,8 +217,14 @@ def test_it_is_the_last_step_of_a_pipeline():
 BAD_LABELS = {
     "missing": (lambda y: y.mask(y.index < 3), r"The label 'Response' is missing in 3 of 300 rows .* the first is row 0"),
     "one class": (lambda y: y * 0 + 1, "the label 'Response' has only one class: 1 in all 300 rows"),
-    "three": (lambda y: y.where(y.index > 9, 7), r"Only binary .* multiclass: the label 'Response' has 3 values \(0, 1, 7\)"),
-    "numbers": (lambda y: y + 0.5 * (y.index % 3), "Only binary classification is supported. The type of the target is cont"),
+    "three": (
+        lambda y: y.where(y.index > 9, 7),
+        r"Only binary .* multiclass: the label 'Response' has 3 values \(0, 1, 7\)",
+    ),
+    "numbers": (
+        lambda y: y + 0.5 * (y.index % 3),
+        "Only binary classification is supported. The type of the target is cont",
+    ),
     "too few": (lambda y: y[:100], "There are 300 rows of features, but 100 labels"),
 }
 
@@ -234,8 +240,12 @@ def test_labels_that_are_no_labels_are_refused_with_column_and_count(case):
 def test_tables_that_are_not_usable_are_refused_with_column_and_count(fitted, pooled):
     model, table, labels = fitted
     cases = {
-        "Column 'Income' is missing .* in 24 of 300 rows. Impute it first": table.assign(Income=table["Income"].where(table.index > 23)),
-        r"Column 'Recency' is infinity .* in 1 of 300 rows": table.assign(Recency=table["Recency"].where(table.index > 0, np.inf)),
+        "Column 'Income' is missing .* in 24 of 300 rows. Impute it first": table.assign(
+            Income=table["Income"].where(table.index > 23)
+        ),
+        r"Column 'Recency' is infinity .* in 1 of 300 rows": table.assign(
+            Recency=table["Recency"].where(table.index > 0, np.inf)
+        ),
         "Feature names seen at fit time, yet now missing:\n- Income": table.drop(columns="Income"),
     }
     for message, bad in cases.items():
@@ -244,7 +254,9 @@ def test_tables_that_are_not_usable_are_refused_with_column_and_count(fitted, po
     rows = pooled[1]
     with pytest.raises(mj.RemarketingError, match="segment's column 'Country' is missing in 2 of 300 rows"):
         pooled[0].predict(rows.assign(Country=rows["Country"].where(rows.index > 1)))
-    with pytest.raises(mj.RemarketingError, match="segment's column 'Land' is not in the table; there are 'Income', 'Recency'"):
+    with pytest.raises(
+        mj.RemarketingError, match="segment's column 'Land' is not in the table; there are 'Income', 'Recency'"
+    ):
         ResponseModel(segment="Land").fit(table, labels)
 
 
@@ -253,7 +265,9 @@ OPTIONS = {
     "precision must be one of": {"precision": "float16"},
     "num_chains must be a whole number of at least 1": {"num_chains": 0},
     "prior must be a NumPyro Normal .* or a RegularizedHorseshoe, got": {"prior": dist.Laplace(0.0, 1.0)},
-    "intercept_prior must be a NumPyro Normal with scalar arguments, got": {"intercept_prior": dist.Normal(np.zeros(2), 1.0)},
+    "intercept_prior must be a NumPyro Normal with scalar arguments, got": {
+        "intercept_prior": dist.Normal(np.zeros(2), 1.0)
+    },
     "segment_spread must be positive": {"segment_spread": 0.0},
 }
 
@@ -273,12 +287,16 @@ def test_nothing_comes_from_a_model_that_was_not_fitted():
 def test_importing_the_package_does_not_import_scikit_learn(monkeypatch):
     import subprocess
 
-    code = "import sys, mmm_jax as mj; mj.remarketing; assert not {'sklearn'} & set(sys.modules); mj.remarketing.ResponseModel"
+    code = (
+        "import sys, mmm_jax as mj; mj.remarketing; assert not {'sklearn'} & set(sys.modules); mj.remarketing.ResponseModel"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     for name in [name for name in sys.modules if name.startswith(("sklearn", "mmm_jax.remarketing."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ImportError, match=r"ResponseModel needs the package scikit-learn: pip install 'mmm-jax\[remarketing\]'"):
+    with pytest.raises(
+        ImportError, match=r"ResponseModel needs the package scikit-learn: pip install 'mmm-jax\[remarketing\]'"
+    ):
         mj.remarketing.ResponseModel  # noqa: B018
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         mj.remarketing.Nothing  # noqa: B018

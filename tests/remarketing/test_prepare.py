@@ -109,16 +109,36 @@ REFUSED = {
     "leak in words": (lambda f, y: f.assign(Bought=y.map({0: "no", 1: "yes"})), {}, "Column 'Bought' tells the label"),
     "label": (lambda f, y: f.assign(Response=y), {}, "The label 'Response' is also a column of the table. Pass label="),
     "id": (lambda f, y: f.assign(user_id=f["ID"] * 7), {}, "Column 'user_id' has another number in each of the 40 rows"),
-    "row": (lambda f, y: f.assign(n=range(40)), {}, "Column 'n' has another number in each of the 40 rows.*customer= or leaks="),
-    "words": (lambda f, y: f.assign(Name=[f"n{k}" for k in f["ID"]]), {"max_words": 30}, "Column 'Name' has 40 different words"),
-    "twice": (lambda f, y: f.assign(ID=f["ID"].where(f.index > 1, 5)), {}, "'ID' of the table must be different in every row"),
-    "infinite": (lambda f, y: f.assign(Kids=np.where(f.index < 2, np.inf, 1.0 * f["Kids"])), {}, "'Kids' has 2 values of 40"),
+    "row": (
+        lambda f, y: f.assign(n=range(40)),
+        {},
+        "Column 'n' has another number in each of the 40 rows.*customer= or leaks=",
+    ),
+    "words": (
+        lambda f, y: f.assign(Name=[f"n{k}" for k in f["ID"]]),
+        {"max_words": 30},
+        "Column 'Name' has 40 different words",
+    ),
+    "twice": (
+        lambda f, y: f.assign(ID=f["ID"].where(f.index > 1, 5)),
+        {},
+        "'ID' of the table must be different in every row",
+    ),
+    "infinite": (
+        lambda f, y: f.assign(Kids=np.where(f.index < 2, np.inf, 1.0 * f["Kids"])),
+        {},
+        "'Kids' has 2 values of 40",
+    ),
     "no date": (
         lambda f, y: f.assign(Joined=f["Joined"].astype(str).where(f.index != 7, "soon")),
         {"dates": ["Joined"]},
         "Column 'Joined' has 1 values of 40 that are no dates; the first is 'soon' in row 7",
     ),
-    "absent": (lambda f, y: f, {"leaks": ["Later"]}, "1 needed columns are not in the table: 'Later'. It has 6 columns: 'ID'"),
+    "absent": (
+        lambda f, y: f,
+        {"leaks": ["Later"]},
+        "1 needed columns are not in the table: 'Later'. It has 6 columns: 'ID'",
+    ),
     "text": (lambda f, y: f, {"leaks": "Cost"}, "leaks must be a list of columns, got the text 'Cost'"),
     "nothing": (lambda f, y: f[["ID", "Cost"]], {}, "No column is left to learn from"),
     "empty": (lambda f, y: f[:0], {}, "The table has no row"),
@@ -145,5 +165,7 @@ def test_a_table_to_score_must_have_what_is_needed_in_its_kind():
     ready = prepared(frame, labels)
     with pytest.raises(mj.RemarketingError, match="2 needed columns are not in the table: 'Income', 'Education'"):
         ready.transform(frame.drop(columns=["Income", "Education"]))
-    with pytest.raises(mj.RemarketingError, match="'Income' has 1 values of 40 that are no finite numbers; .* 'a lot' in row 9"):
+    with pytest.raises(
+        mj.RemarketingError, match="'Income' has 1 values of 40 that are no finite numbers; .* 'a lot' in row 9"
+    ):
         ready.transform(frame.astype({"Income": object}).assign(Income=lambda f: f["Income"].where(f.index != 9, "a lot")))

@@ -24,7 +24,7 @@ def recovered(seeds, **options):
 
 
 def test_a_few_tables_give_their_coefficients_back():
-    inside, errors = recovered(range(4), num_warmup=200, num_samples=500)
+    inside, errors = recovered(range(4), num_samples=800)
     # 64 intervals: fewer than 50 would be inside by chance once in 3,000 times.
     assert inside.sum() >= 50
     assert 0.6 < np.sqrt(np.mean(errors**2)) < 1.4
@@ -32,7 +32,7 @@ def test_a_few_tables_give_their_coefficients_back():
 
 @pytest.mark.slow
 def test_intervals_hold_the_truth_at_their_rate():
-    inside, errors = recovered(range(1000, 1100), num_warmup=200, num_samples=500)
+    inside, errors = recovered(range(1000, 1100), num_samples=800)
     # Of 1,600 intervals, those of a table a little correlated: three deviations are 2.5 points.
     assert abs(inside.mean() - PROB) < 0.025
     assert (np.abs(inside.mean(axis=0) - PROB) < 0.11).all()

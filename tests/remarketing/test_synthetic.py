@@ -74,7 +74,7 @@ def test_sizes_out_of_range_are_refused(options, message):
 
 def test_a_public_table_that_is_not_there_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.delenv("MMM_JAX_DATA", raising=False)
-    with pytest.raises(mj.DatasetError, match="set MMM_JAX_DATA to the folder .* make_customers"):
+    with pytest.raises(mj.DatasetError, match="set MMM_JAX_DATA to the folder .*make_customers"):
         load_marketing_campaign()
     monkeypatch.setenv("MMM_JAX_DATA", str(tmp_path))
     with pytest.raises(mj.DatasetError, match=r"there is no marketing_campaign\.csv in it"):

@@ -59,7 +59,10 @@ REFUSED = {
         {"customers": CUSTOMERS[:2]},
         "1 of 3 rows of the table 'purchases' are of no customer: column 'ID', such as 9",
     ),
-    "nothing matches": ({"other": PURCHASES.assign(ID=[1, 2, 3]), "missing": "keep"}, "No row of the table 'purchases' matches"),
+    "nothing matches": (
+        {"other": PURCHASES.assign(ID=[1, 2, 3]), "missing": "keep"},
+        "No row of the table 'purchases' matches",
+    ),
     "missing ids": ({"other": PURCHASES.assign(ID=[9, 7, None])}, "'ID' of the table 'purchases' is missing in 1 of 3 rows"),
     "ids as text": ({"other": PURCHASES.astype({"ID": object})}, "Column 'ID' is int64 in .* but object in"),
     "no such column": ({"on": "Key"}, "Column 'Key' is not in the customers' table; there are 'ID', 'Region'"),
