@@ -8,6 +8,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from mmm_jax.errors import RemarketingError
+from mmm_jax.remarketing.kinds import shown
 
 
 def checked_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -59,9 +60,10 @@ def _check_complete(y: Any, name: str) -> None:
 
 
 def check_numbers(table: Any) -> None:
-    """Raise a `RemarketingError` that names the first column with missing or infinite numbers."""
+    """Raise a `RemarketingError` that names the first column with words, or with missing or infinite numbers."""
     for column, values in table.items():
         if values.dtype.kind not in "fiub":
+            _check_no_words(values)
             continue
         missing, infinite = int(values.isna().sum()), int(np.isinf(values.to_numpy(float)).sum())
         if missing or infinite:
@@ -73,3 +75,12 @@ def check_numbers(table: Any) -> None:
             raise RemarketingError(
                 f"Column {column!r} is {what} in {count} of {len(values)} rows. Impute it first: Preparation does."
             )
+
+
+def _check_no_words(values: Any) -> None:
+    words = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+    if len(words):
+        raise RemarketingError(
+            f"Column {values.name!r} has no number in {len(words)} of {len(values)} rows; the first is {shown(words.iloc[0])}. "
+            "Preparation makes numbers of words and of dates; a column of segments is named by segment=."
+        )

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from mmm_jax.errors import SpecError
 from mmm_jax.fitting.keys import as_generator, named_key
 from mmm_jax.remarketing.density import COEFFICIENT, DEVIATIONS, INTERCEPT, SPREADS
 from mmm_jax.remarketing.rows import Rows
@@ -22,14 +23,13 @@ def thinned(model: Any, num_draws: int | None = None) -> Draws:
     if num_draws is None or num_draws >= count:
         return flat
     if num_draws < 1:
-        raise ValueError(f"num_draws must be at least 1, got {num_draws}.")
+        raise SpecError(f"num_draws must be at least 1, got {num_draws}.")
     kept = np.arange(num_draws) * count // num_draws
     return {name: values[kept] for name, values in flat.items()}
 
 
 def log_odds(model: Any, rows: Rows, draws: Draws) -> np.ndarray:
     """Log odds of a response, shape (draw, row)."""
-    # In the rows' own units, so that a row's numbers do not depend on how many others there are.
     columns = (rows.numbers - model.center_) / model.scale_
     if rows.segments is None:
         return draws[INTERCEPT][:, None] + draws[COEFFICIENT] @ columns.T

@@ -30,7 +30,7 @@ def rows_of(model: Any, X: Any, *, reset: bool) -> Rows:  # noqa: N803
         RemarketingError: a column is missing, unknown, or has no number in some row.
     """
     if isinstance(X, pd.DataFrame):
-        check_numbers(X)
+        check_numbers(X.drop(columns=_segment_columns(model, X)))
     try:
         _check_feature_names(model, X, reset=reset)
     except ValueError as error:
@@ -78,6 +78,11 @@ def scales_of(numbers: np.ndarray) -> Scales:
     # Of numbers that are all the same, the mean is off by some last digits, and the deviation no more than these.
     constant = deviation <= 1e-12 * np.maximum(np.abs(center), np.finfo(float).tiny)
     return Scales(center, np.where(constant, 1.0, scale), np.where(constant, 0.0, deviation))
+
+
+def _segment_columns(model: Any, table: pd.DataFrame) -> list[Any]:
+    place = _segment_place(model, table)
+    return [] if place is None else [table.columns[place]]
 
 
 def _segment_place(model: Any, X: Any) -> int | None:  # noqa: N803

@@ -82,9 +82,10 @@ def sample(jobs: Sequence[Job], how: How, progress: Progress | None = None) -> l
         ready = [_prepared(job) for job in jobs]
     chunks = _chunked([place for place, found in enumerate(ready) if isinstance(found, Prepared)], ready, how.width)
     results: dict[int, Drawn | MMMError] = {place: found for place, found in enumerate(ready) if isinstance(found, MMMError)}
-    report = _Shared(progress, len(chunks))
+    shared = _Shared(progress, len(chunks))
+    reports = [shared.part(place) for place in range(len(chunks))]
     with ThreadPoolExecutor(max_workers=max(1, min(len(chunks), _workers()))) as pool:
-        made = pool.map(lambda chunk: _run(chunk, jobs, ready, how, report.part()), chunks)
+        made = pool.map(lambda chunk, report: _run(chunk, jobs, ready, how, report), chunks, reports)
         for chunk, found in zip(chunks, made, strict=True):
             results |= dict(zip(chunk, found, strict=True))
     return [results[place] for place in range(len(jobs))]
@@ -102,20 +103,20 @@ def scalar_names(draws: dict[str, np.ndarray], labels: dict[str, list[str]]) -> 
 
 
 class _Shared:
-    """Progress of chunks that run beside each other."""
+    """Progress of chunks that run beside each other, in thousandths of the whole."""
 
     def __init__(self, progress: Progress | None, chunks: int) -> None:
-        self._progress, self._shares, self._chunks = progress, [], chunks
+        self._progress, self._shares = progress, [0.0] * chunks
 
-    def part(self) -> Progress | None:
-        if self._progress is None:
+    def part(self, place: int) -> Progress | None:
+        """What one of the chunks reports to."""
+        progress = self._progress
+        if progress is None:
             return None
-        place = len(self._shares)
-        self._shares.append(0.0)
 
         def report(done: int, total: int) -> None:
             self._shares[place] = done / total
-            self._progress(round(sum(self._shares) / self._chunks * 1000), 1000)  # type: ignore[misc]
+            progress(round(1000 * sum(self._shares) / len(self._shares)), 1000)
 
         return report
 

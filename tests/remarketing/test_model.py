@@ -1,5 +1,6 @@
 """`ResponseModel` as an estimator: scikit-learn's checks, its laws, its words about bad input, and what it saves."""
 
+import subprocess
 import sys
 
 import jax
@@ -90,7 +91,7 @@ def test_fewer_draws_are_some_of_all(fitted):
     draws = model.probabilities(table)
     np.testing.assert_array_equal(model.probabilities(table, num_draws=10), draws[::200])
     np.testing.assert_array_equal(model.probabilities(table, num_draws=10_000), draws)
-    with pytest.raises(ValueError, match="num_draws must be at least 1, got 0"):
+    with pytest.raises(mj.SpecError, match="num_draws must be at least 1, got 0"):
         model.probabilities(table, num_draws=0)
 
 
@@ -246,6 +247,9 @@ def test_tables_that_are_not_usable_are_refused_with_column_and_count(fitted, po
         r"Column 'Recency' is infinity .* in 1 of 300 rows": table.assign(
             Recency=table["Recency"].where(table.index > 0, np.inf)
         ),
+        "Column 'Recency' has no number in 300 of 300 rows; the first is 'long'. Preparation makes": table.assign(
+            Recency="long"
+        ),
         "Feature names seen at fit time, yet now missing:\n- Income": table.drop(columns="Income"),
     }
     for message, bad in cases.items():
@@ -285,8 +289,6 @@ def test_nothing_comes_from_a_model_that_was_not_fitted():
 
 
 def test_importing_the_package_does_not_import_scikit_learn(monkeypatch):
-    import subprocess
-
     code = (
         "import sys, mmm_jax as mj; mj.remarketing; assert not {'sklearn'} & set(sys.modules); mj.remarketing.ResponseModel"
     )
