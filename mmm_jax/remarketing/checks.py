@@ -78,9 +78,10 @@ def check_numbers(table: Any) -> None:
 
 
 def _check_no_words(values: Any) -> None:
-    words = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+    numbers: Any = pd.to_numeric(values, errors="coerce")
+    words = values[numbers.isna() & values.notna()]
     if len(words):
         raise RemarketingError(
-            f"Column {values.name!r} has no number in {len(words)} of {len(values)} rows; the first is {shown(words.iloc[0])}. "
-            "Preparation makes numbers of words and of dates; a column of segments is named by segment=."
+            f"Column {values.name!r} has no number in {len(words)} of {len(values)} rows; the first is "
+            f"{shown(words.iloc[0])}. Preparation makes numbers of words and of dates; a column of segments is named by segment=."
         )
