@@ -97,7 +97,8 @@ def tuned(folds: Folds) -> dict[str, Any]:
     """A ridge-penalised logistic regression per fold, its penalty by the log loss of five inner folds."""
     grid = {"C": np.logspace(-3, 2, 11)}
     search = GridSearchCV(LogisticRegression(max_iter=5000), grid, scoring="neg_log_loss", cv=5)
-    return {name: clone(search).fit(*fold) for name, fold in folds.items()}
+    found: dict[str, Any] = {name: clone(search) for name in folds}
+    return {name: model.fit(*folds[name]) for name, model in found.items()}
 
 
 def row_of(seed: int, name: str, fit: Callable[[Folds], Any], train: Folds, test: Folds) -> Row:

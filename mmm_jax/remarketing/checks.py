@@ -83,5 +83,5 @@ def _check_no_words(values: Any) -> None:
     if len(words):
         raise RemarketingError(
             f"Column {values.name!r} has no number in {len(words)} of {len(values)} rows; the first is "
-            f"{shown(words.iloc[0])}. Preparation makes numbers of words and of dates; a column of segments is named by segment=."
+            f"{shown(words.iloc[0])}. Preparation makes numbers of words and of dates; name segments by segment=."
         )
