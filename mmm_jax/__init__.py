@@ -1,5 +1,6 @@
 """Bayesian marketing-mix models on JAX: from a table of spend and sales to a budget plan."""
 
+from mmm_jax import remarketing
 from mmm_jax.analysis.scores import coverage, crps, mape, nrmse, r2, score_table
 from mmm_jax.data import datasets, synthetic
 from mmm_jax.data.experiments import CostPerTarget, LiftTest, LiftTests
@@ -23,6 +24,7 @@ from mmm_jax.errors import (
     PredictionError,
     PriorWarning,
     RegistryError,
+    RemarketingError,
     SamplingError,
     SpecError,
     StoreError,

@@ -15,6 +15,7 @@ MMMError
 ├── StoreError            a saved fit cannot be written or read
 ├── LedgerError           an event does not fit the ledger, or its database cannot be used; nothing was written
 ├── RegistryError         a model version does not admit what is asked of it; nothing was written
+├── RemarketingError      a table of customers is not usable, or an audience is not well posed
 └── DatasetError          a public data set cannot be had
 
 MMMWarning
@@ -81,6 +82,10 @@ class LedgerError(MMMError):
 
 class RegistryError(MMMError):
     """A model version does not admit what is asked of it; says which version and why. Nothing was written."""
+
+
+class RemarketingError(MMMError):
+    """A table of customers is not usable, or an audience is not well posed; the message names the column and the count."""
 
 
 class DatasetError(MMMError):

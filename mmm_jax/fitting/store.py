@@ -69,25 +69,34 @@ def to_tree(fit: "AbstractFit") -> xr.DataTree:
 
 
 def save(fit: "AbstractFit", path: str | Path, *, overwrite: bool) -> None:
-    """Write the fit; the place is only touched once everything is written beside it, on this machine at least."""
+    """Write the fit; see `save_tree`."""
+    save_tree(to_tree(fit), path, overwrite=overwrite)
+
+
+def save_tree(tree: xr.DataTree, path: str | Path, *, overwrite: bool) -> None:
+    """Write a tree; the place is only touched once everything is written beside it, on this machine at least.
+
+    Raises:
+        StoreError: another suffix, the path exists and `overwrite` is not set, or the address cannot be used.
+    """
     if remote.is_remote(path):
-        _save_remotely(fit, str(path), overwrite=overwrite)
+        _save_remotely(tree, str(path), overwrite=overwrite)
     else:
-        _save_locally(fit, Path(path), overwrite=overwrite)
+        _save_locally(tree, Path(path), overwrite=overwrite)
 
 
-def _save_remotely(fit: "AbstractFit", address: str, *, overwrite: bool) -> None:
+def _save_remotely(tree: xr.DataTree, address: str, *, overwrite: bool) -> None:
     name = Path(address.rpartition("/")[2])
     _kind(name)
     if not overwrite and remote.exists(address):
         raise StoreError(f"{remote.shown(address)} exists already. Choose another address, or pass overwrite=True.")
     with tempfile.TemporaryDirectory(prefix="mmm_jax_") as folder:
-        _save_locally(fit, Path(folder) / name, overwrite=False)
+        _save_locally(tree, Path(folder) / name, overwrite=False)
         remote.remove(address)
         remote.upload(Path(folder) / name, address)
 
 
-def _save_locally(fit: "AbstractFit", path: Path, *, overwrite: bool) -> None:
+def _save_locally(tree: xr.DataTree, path: Path, *, overwrite: bool) -> None:
     kind = _kind(path)
     if path.exists() and not overwrite:
         raise StoreError(f"{path} exists already. Choose another path, or pass overwrite=True.")
@@ -97,9 +106,9 @@ def _save_locally(fit: "AbstractFit", path: Path, *, overwrite: bool) -> None:
     try:
         if kind == "zarr":
             # Format 2 stores text in a way that every Zarr version reads; format 3 has not settled on one.
-            to_tree(fit).to_zarr(fresh, zarr_format=2, consolidated=True)
+            tree.to_zarr(fresh, zarr_format=2, consolidated=True)
         else:
-            to_tree(fit).to_netcdf(fresh, engine="h5netcdf")
+            tree.to_netcdf(fresh, engine="h5netcdf")
         _remove(path)
         fresh.rename(path)
     finally:
@@ -112,15 +121,35 @@ def load(path: str | Path) -> dict[str, Any]:
     Raises:
         StoreError: nothing is there, or it is no fit.
     """
+    tree = load_tree(path, FORMAT, FORMAT_VERSION)
+    try:
+        fields = _fields(tree)
+    except (KeyError, TypeError, json.JSONDecodeError, MMMError) as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+    check_events(tree.attrs, fields["spec"], fields["panel"])
+    return fields
+
+
+def load_tree(path: str | Path, expected: str, newest: int) -> xr.DataTree:
+    """The tree that `save_tree` wrote.
+
+    Args:
+        path: on a disk, or an address.
+        expected: its attribute `format`.
+        newest: largest `format_version` that is understood.
+
+    Raises:
+        StoreError: nothing is there, it cannot be read, is of another format, or was written by a newer version.
+    """
     if not remote.is_remote(path):
-        return _load_locally(Path(path))
+        return _load_locally(Path(path), expected, newest)
     with remote.downloaded(str(path)) as local:
         if local.is_dir() and not (local / _WHOLE).exists():
             raise StoreError(f"{remote.shown(str(path))} is no fit, or one that was not copied to its end. Save it again.")
-        return _load_locally(local)
+        return _load_locally(local, expected, newest)
 
 
-def _load_locally(path: Path) -> dict[str, Any]:
+def _load_locally(path: Path, expected: str, newest: int) -> xr.DataTree:
     kind = _kind(path)
     if not path.exists():
         raise StoreError(f"There is no fit at {path}.")
@@ -129,16 +158,13 @@ def _load_locally(path: Path) -> dict[str, Any]:
             loaded = tree.load()
     except (OSError, KeyError, ValueError) as error:
         raise StoreError(f"{path} cannot be read as a fit: {error}") from error
-    if loaded.attrs.get("format") != FORMAT:
-        raise StoreError(f"{path} is not a fit that this package saved.")
-    if int(loaded.attrs["format_version"]) > FORMAT_VERSION:
+    found = str(loaded.attrs.get("format"))
+    if found != expected:
+        hint = f" It holds a {found.removeprefix('mmm_jax.')}." if found.startswith("mmm_jax.") else ""
+        raise StoreError(f"{path} is not a {expected.removeprefix('mmm_jax.')} that this package saved.{hint}")
+    if int(loaded.attrs["format_version"]) > newest:
         raise StoreError(f"{path} was saved by a newer version of mmm_jax. Upgrade to read it.")
-    try:
-        fields = _fields(loaded)
-    except (KeyError, TypeError, json.JSONDecodeError, MMMError) as error:
-        raise StoreError(f"{path} is damaged: {error}") from error
-    check_events(loaded.attrs, fields["spec"], fields["panel"])
-    return fields
+    return loaded
 
 
 def loaded(kind: type[Kept], path: str | Path) -> Kept:

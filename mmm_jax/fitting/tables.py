@@ -9,7 +9,8 @@ import xarray as xr
 from mmm_jax.analysis.draws import prior_draws
 from mmm_jax.fitting.labels import interval
 from mmm_jax.inference.approximation_diagnostics import ApproximationDiagnostics
-from mmm_jax.inference.convergence import convergence_table, stacked
+from mmm_jax.inference.convergence import Draws, convergence_table, stacked
+from mmm_jax.inference.diagnostics import Diagnostics
 from mmm_jax.kernels.numerics import precision_scope
 from mmm_jax.model.build import build_any_model, scalar_names
 
@@ -25,11 +26,21 @@ def parameter_table(fit: "AbstractFit", prob: float) -> Any:
     names = scalar_names(fit.spec, fit.panel)
     values = xr.DataArray(stacked(fit.draws), dims=("chain", "draw", "parameter"), coords={"parameter": names})
     found = interval(values, prob)
-    if isinstance(fit.diagnostics, ApproximationDiagnostics):
-        quality = _quality(fit.diagnostics, found["sd"])
-    else:
-        quality = convergence_table(fit.draws).rename_dims(scalar="parameter")
+    quality = quality_of(fit.draws, fit.diagnostics, found["sd"])
     return xr.merge([found, quality.assign_coords(parameter=names)]).to_dataframe()
+
+
+def quality_of(draws: Draws, diagnostics: Diagnostics | ApproximationDiagnostics, sd: xr.DataArray) -> xr.Dataset:
+    """How well every scalar parameter was sampled, over the dimension `parameter`.
+
+    Args:
+        draws: by parameter name, shape (chain, draw, ...).
+        diagnostics: of these draws.
+        sd: posterior deviation by `parameter`.
+    """
+    if isinstance(diagnostics, ApproximationDiagnostics):
+        return _quality(diagnostics, sd)
+    return convergence_table(draws).rename_dims(scalar="parameter")
 
 
 def _quality(diagnostics: ApproximationDiagnostics, sd: xr.DataArray) -> xr.Dataset:

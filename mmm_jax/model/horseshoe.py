@@ -138,9 +138,20 @@ def deviations(params: Mapping[str, Array]) -> Float[Array, " control"]:
     Args:
         params: one draw.
     """
+    return regularized(params[GLOBAL], params[LOCAL], params[SLAB])
+
+
+def regularized(tau: Float[Array, ""], local: Float[Array, " control"], slab: Float[Array, ""]) -> Float[Array, " control"]:
+    """`s_j = tau lambda~_j` of the scales themselves.
+
+    Args:
+        tau: global scale.
+        local: `lambda_j`.
+        slab: `c^2`.
+    """
     # `1 / s^2 = 1 / (tau lambda)^2 + 1 / c^2`, in logarithms: squares of heavy tails overflow in single precision.
-    log_free = jnp.log(params[GLOBAL]) + jnp.log(params[LOCAL])
-    return jnp.exp(-0.5 * jnp.logaddexp(-2.0 * log_free, -jnp.log(params[SLAB])))
+    log_free = jnp.log(tau) + jnp.log(local)
+    return jnp.exp(-0.5 * jnp.logaddexp(-2.0 * log_free, -jnp.log(slab)))
 
 
 def with_coefficients(params: dict[str, Array]) -> dict[str, Array]:
