@@ -78,7 +78,7 @@ def calibration_bins(y: Any, p: Any, *, bins: int = 10, equal_mass: bool = True,
     mean = draws_of(p, len(labels)).mean(axis=0, dtype=float)
     edges = np.quantile(mean, np.arange(1, bins) / bins) if equal_mass else np.arange(1, bins) / bins
     rows = pd.DataFrame({"bin": np.digitize(mean, edges), "responders": labels, "predicted": mean})
-    found = table.groupby("bin").agg(
+    found = rows.groupby("bin").agg(
         customers=("bin", "size"), responders=("responders", "sum"), predicted=("predicted", "mean")
     )
     found["observed"] = found["responders"] / found["customers"]
