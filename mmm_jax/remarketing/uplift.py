@@ -1,7 +1,7 @@
 """Uplift: how many responses contact adds, where a table says who was contacted at random.
 
-Response is not uplift. A model of responses finds who responds; whom to contact is who responds *because* of it, which only a
-randomised comparison can tell.
+Response is not uplift. A model of responses finds who responds; to be contacted is who responds *because* of it, which only
+a randomised comparison can tell.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Uplift:
 
     @property
     def average(self) -> pd.Series:
-        """Of these customers: `mean`, `sd`, `lower`, `upper` of the average uplift, and the probability that it is `positive`."""
+        """Average uplift of these customers: `mean`, `sd`, `lower`, `upper`, and the probability that it is `positive`."""
         over = self.draws.mean(axis=1, dtype=float)
         lower, upper = ends_of(over, self.prob)
         found = {"mean": over.mean(), "sd": over.std(), "lower": lower, "upper": upper, "positive": (over > 0).mean()}
@@ -145,9 +145,9 @@ class UpliftCurve:
     """Responses that are added by contacting customers in the order of a model's uplift, on a randomised test table.
 
     Attributes:
-        table: by `share` of the customers who are contacted: `gain` (responses added, per customer of the table, in the order
-            of the mean uplift), `lower` and `upper` (in the orders of the draws), and `random`, that of contacting as many at
-            random.
+        table: by `share` of the customers who are contacted: `gain` (responses added in the order of the mean uplift, per
+            customer of the whole table), `lower` and `upper` (in the orders of the draws), and `random`, that of contacting
+            as many at random.
         area: between `gain` and `random` (Qini coefficient), in responses per customer; 0 for a model that orders at random.
         draws: the same in the orders of the draws, shape (draws,).
         p_value: probability that random orders reach such an area.
@@ -180,8 +180,9 @@ def uplift_curve(
 ) -> UpliftCurve:
     """Does an estimated uplift find those whom contact moves: the Qini curve on customers it was not learnt from.
 
-    Among the first customers in the order of the uplift, those contacted responded `R_t` times out of `N_t`, those left alone
-    `R_c` out of `N_c`. Contact added `R_t - R_c N_t / N_c` responses, divided here by all contacted customers.
+    Among the first customers in the order of the uplift, those contacted responded `R_t` times out of `N_t`, those left
+    alone `R_c` out of `N_c`. Contact added `R_t - R_c N_t / N_c` responses, divided here by all who were contacted, so that
+    the curve ends at the average uplift.
 
     Args:
         uplift: an `Uplift`, or scores of the shape (draws, rows) or (rows,), higher for whom to contact first.
@@ -199,26 +200,31 @@ def uplift_curve(
         Radcliffe (2007), Using Control Groups to Target on Predicted Lift: Building and Assessing Uplift Models.
     """
     treated, labels = check_arms(treatment, least=1), labels_of(y, both=False)
-    scores = np.atleast_2d(np.asarray(uplift.draws if isinstance(uplift, Uplift) else uplift, float))
-    if scores.ndim != 2 or scores.shape[1] != len(labels) or len(treated) != len(labels):
-        raise RemarketingError(
-            f"`uplift`, `y` and `treatment` must be of the same customers: got {scores.shape[-1]}, {len(labels)} and "
-            f"{len(treated)} of them."
-        )
-    if not np.isfinite(scores).all():
-        raise RemarketingError(f"`uplift` must be finite, but {(~np.isfinite(scores)).sum()} values are not.")
+    scores, prob = _scores_of(uplift, labels, treated), share(prob, name="prob")
     at = np.linspace(0.0, 1.0, points)
     of_draws = _gains(scores, labels, treated, at)
     of_mean = _gains(scores.mean(axis=0)[None], labels, treated, at)[0]
-    rng = as_generator(key)
-    by_chance = _gains(rng.random((permutations, len(labels))), labels, treated, at)
+    by_chance = _gains(as_generator(key).random((permutations, len(labels))), labels, treated, at)
     random = at * of_mean[-1]
     area, areas, none = (np.trapezoid(gains - random, at, axis=-1) for gains in (of_mean, of_draws, by_chance))
-    lower, upper = ends_of(of_draws, share(prob, name="prob"))
+    lower, upper = ends_of(of_draws, prob)
     table = pd.DataFrame({"share": at, "gain": of_mean, "lower": lower, "upper": upper, "random": random})
     # The order that was found is one of those that chance might have given.
     p_value = (1 + (none >= area).sum()) / (1 + permutations)
     return UpliftCurve(table, float(area), areas, float(p_value), prob)
+
+
+def _scores_of(uplift: Any, y: np.ndarray, treated: np.ndarray) -> np.ndarray:
+    scores = np.atleast_2d(np.asarray(uplift.draws if isinstance(uplift, Uplift) else uplift, float))
+    if scores.ndim != 2 or scores.shape[1] != len(y) or len(treated) != len(y):
+        raise RemarketingError(
+            f"`uplift`, `y` and `treatment` must be of the same customers: got {scores.shape[-1]}, {len(y)} and "
+            f"{len(treated)} of them."
+        )
+    bad = ~np.isfinite(scores)
+    if bad.any():
+        raise RemarketingError(f"`uplift` must be finite, but {bad.sum()} of {bad.size} values are not.")
+    return scores
 
 
 def _gains(scores: np.ndarray, y: np.ndarray, treated: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -131,5 +131,5 @@ def test_other_shapes_are_refused():
         estimate_uplift([[0.1, 0.2]], [[0.1, 0.2]] * 2)
     with pytest.raises(RemarketingError, match="the same customers: got 2, 3 and 3"):
         uplift_curve([0.1, 0.2], [0, 1, 0], [0, 1, 1])
-    with pytest.raises(RemarketingError, match="`uplift` must be finite, but 1 values"):
+    with pytest.raises(RemarketingError, match="`uplift` must be finite, but 1 of 3 values"):
         uplift_curve([0.1, np.nan, 0.2], [0, 1, 0], [0, 1, 1])
