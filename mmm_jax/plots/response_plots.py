@@ -37,7 +37,7 @@ def plot_roc(y: Any, p: Any, *, prob: float = 0.9, ax: Axes | None = None) -> Ax
     _draw_curve(ax, at, y, p, curves.roc_curves, prob)
     ax.plot([0, 1], [0, 1], color=style.DARK, linestyle="--", linewidth=1, label="Guessing")
     x = "False positive rate (others who are chosen)"
-    style.dress(ax, title="ROC curve", x=x, y="True positive rate (responders who are chosen)")
+    style.dress(ax, title="ROC curve", x=x, y="True positive rate (responders found)")
     return _finish_square(ax)
 
 
