@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mmm_jax.remarketing.synthetic import SyntheticCustomers as SyntheticCustomers
     from mmm_jax.remarketing.synthetic import make_customers as make_customers
     from mmm_jax.remarketing.tables import merge_tables as merge_tables
+    from mmm_jax.remarketing.two_models import TwoModels as TwoModels
+    from mmm_jax.remarketing.two_models import fit_two_models as fit_two_models
     from mmm_jax.remarketing.uplift import Uplift as Uplift
     from mmm_jax.remarketing.uplift import UpliftCurve as UpliftCurve
     from mmm_jax.remarketing.uplift import check_arms as check_arms
@@ -38,6 +40,7 @@ _HOMES = {
     "ResponseModel": "model",
     "Scores": "scores",
     "SyntheticCustomers": "synthetic",
+    "TwoModels": "two_models",
     "Uplift": "uplift",
     "UpliftCurve": "uplift",
     "campaign_lift": "lift",
@@ -46,6 +49,7 @@ _HOMES = {
     "compare_responses": "scores",
     "estimate_uplift": "uplift",
     "fit_responses": "batch",
+    "fit_two_models": "two_models",
     "holdout_size": "holdout",
     "load_marketing_campaign": "datasets",
     "majority_guess": "scores",
