@@ -108,7 +108,7 @@ class Audience:
 
     def to_csv(self, path: str | Path, *, everybody: bool = False) -> None:
         """Write the list of `to_frame` as CSV in UTF-8. Keep it: with the holdout's responses, the campaign is measured."""
-        self.to_frame(everybody=everybody).to_csv(path, index=False)
+        self.to_frame(everybody=everybody).to_csv(path, index=False, float_format="%.6g")
 
 
 def choose_audience(

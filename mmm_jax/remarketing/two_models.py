@@ -9,7 +9,6 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from mmm_jax.fitting.keys import as_key
-from mmm_jax.remarketing.model import ResponseModel
 from mmm_jax.remarketing.uplift import Uplift, check_arms, estimate_uplift
 
 
@@ -53,7 +52,7 @@ def fit_two_models(model: Any, X: Any, y: Any, treatment: Any) -> TwoModels:  # 
     """
     treated, labels = check_arms(treatment, y), np.asarray(y)
     rows = {arm: np.flatnonzero(treated == arm) for arm in (True, False)}
-    models = {arm: clone(model) for arm in rows}
+    models: dict[bool, Any] = {arm: clone(model) for arm in rows}
     last = _last(models[False])
     last.set_params(key=jax.random.fold_in(as_key(last.key), 1))
     for arm, places in rows.items():
@@ -67,5 +66,5 @@ def probabilities_of(model: Any, X: Any, *, num_draws: int | None = None) -> np.
     return _last(model).probabilities(features, num_draws=num_draws)
 
 
-def _last(model: Any) -> ResponseModel:
+def _last(model: Any) -> Any:
     return model[-1] if isinstance(model, Pipeline) else model
