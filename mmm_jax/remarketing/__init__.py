@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mmm_jax.remarketing.lift import campaign_lift as campaign_lift
     from mmm_jax.remarketing.model import ResponseModel as ResponseModel
     from mmm_jax.remarketing.prepare import Preparation as Preparation
+    from mmm_jax.remarketing.reference import stratified_split as stratified_split
+    from mmm_jax.remarketing.reference import tuned_logistic_regression as tuned_logistic_regression
     from mmm_jax.remarketing.scores import Scores as Scores
     from mmm_jax.remarketing.scores import compare_responses as compare_responses
     from mmm_jax.remarketing.scores import majority_guess as majority_guess
@@ -56,6 +58,8 @@ _HOMES = {
     "make_customers": "synthetic",
     "merge_tables": "tables",
     "score_responses": "scores",
+    "stratified_split": "reference",
+    "tuned_logistic_regression": "reference",
     "uplift_curve": "uplift",
 }
 """The module of every public name."""
