@@ -251,7 +251,8 @@ def _write_counts(ax: Axes, said: np.ndarray, table: Any) -> None:
 
 def _counts_in_words(counts: np.ndarray) -> str:
     if np.ptp(counts) <= 1:
-        return f"{len(counts)} groups of {counts.min():,} customers"
+        sizes = " or ".join(f"{size:,}" for size in np.unique(counts))
+        return f"{len(counts)} groups of {sizes} customers"
     return f"{counts.sum():,} customers in {len(counts)} groups"
 
 

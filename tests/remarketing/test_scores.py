@@ -1,5 +1,8 @@
 """Scores of responses, against scikit-learn's on single draws."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -209,3 +212,9 @@ def test_intervals_of_bins_hold_the_truth_as_often_as_they_say():
 def test_bad_input_is_told_with_place_and_count(y, p, options, words):
     with pytest.raises(RemarketingError, match=words):
         score_responses(y, p, **options)
+
+
+def test_scores_audiences_and_pictures_need_no_scikit_learn():
+    modules = ("scores", "audience", "uplift", "lift", "holdout")
+    names = ", ".join(["mmm_jax.plots", "mmm_jax.cli.main", *(f"mmm_jax.remarketing.{name}" for name in modules)])
+    subprocess.run([sys.executable, "-c", f"import sys, {names}; sys.exit('sklearn' in sys.modules)"], check=True)
