@@ -116,17 +116,20 @@ def save_validation_pictures(cv: CrossValidation, folder: Path) -> list[Path]:
     return _save(pictures, folder)
 
 
-def save_response_pictures(y: Any, p: Any, odds: Any, folder: Path, prob: float) -> list[Path]:
-    """Odds ratios; and where customers were held out, how well the model ranks them and calibrates."""
+def save_response_pictures(odds: Any, verdict: Any, folder: Path, prob: float) -> list[Path]:
+    """Odds ratios; and on customers who were kept for it, how well the model ranks, calibrates and finds uplift."""
     plots = _plots()
     pictures: dict[str, Picture] = {"odds_ratios": lambda: plots.plot_odds_ratios(odds, prob=prob)}
-    if y is not None:
+    if verdict is not None:
+        y, p = verdict.y, verdict.p
         pictures |= {
             "roc": lambda: plots.plot_roc(y, p, prob=prob),
             "precision_recall": lambda: plots.plot_precision_recall(y, p, prob=prob),
             "calibration": lambda: plots.plot_calibration_curve(y, p, prob=prob),
             "gain": lambda: plots.plot_gain(y, p, prob=prob),
         }
+    if verdict is not None and verdict.curve is not None:
+        pictures["uplift"] = lambda: plots.plot_uplift_curve(verdict.curve)
     return _save(pictures, folder)
 
 

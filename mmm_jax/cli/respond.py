@@ -50,6 +50,10 @@ def fit(
         list[str] | None,
         typer.Option("--leaks", help="Column not known when the campaign is sent; may be repeated.", metavar="COLUMN"),
     ] = None,
+    treatment: Annotated[
+        str | None,
+        typer.Option("--treatment", help="Column of 1 for contacted and 0, at random: for uplift.", metavar="COLUMN"),
+    ] = None,
     segment: Annotated[
         str | None, typer.Option("--segment", help="Column of segments, to be pooled partially.", metavar="COLUMN")
     ] = None,
@@ -72,13 +76,13 @@ def fit(
     """
     from mmm_jax.cli.screen import Screen, write_json
 
-    respond_report, respond_work = _modules()
+    respond_fit, respond_report, respond_work = _modules()
     screen = Screen(json)
     check_new_folder(out, holds=respond_work.MODEL_FILE, overwrite=overwrite)
-    asked = respond_work.Asked(label, customer, tuple(leaks or ()), segment, nonzero, test, prob, key)
+    asked = respond_fit.Asked(label, customer, treatment, tuple(leaks or ()), segment, nonzero, test, prob, key)
     table = respond_work.read_customers(data, join or [], customer)
-    found = respond_work.fitted(table, asked, screen)
-    written = respond_work.save_fit(found, out, prob, screen, plots=not no_plots)
+    found = respond_fit.fit_and_judge(table, asked, screen)
+    written = respond_fit.save_fit(found, out, prob, screen, plots=not no_plots)
     written.append(out / respond_work.SUMMARY_FILE)
     result = respond_report.fit_as_json(found, written)
     write_json(out / respond_work.SUMMARY_FILE, result)
@@ -98,13 +102,13 @@ def score(
     """Write every customer's probability of a response; where the label is known, say how good they are."""
     from mmm_jax.cli.screen import Screen
 
-    respond_report, respond_work = _modules()
+    _, respond_report, respond_work = _modules()
     screen = Screen(json)
     check_new_file(out, overwrite=overwrite)
     loaded = respond_work.load(model)
     table = respond_work.read_customers(data, join or [], loaded.customer)
-    draws = loaded.probabilities(table)
-    listed = respond_work.scored(loaded, table, draws, prob)
+    draws, control = loaded.probabilities(table)
+    listed = respond_work.scored(loaded, table, draws, control, prob)
     listed.to_csv(out, index=False, float_format="%.6g")
     screen.finish(respond_report.show_scored(screen, listed, loaded.scores(table, draws, prob), out))
 
@@ -139,12 +143,12 @@ def audience(
 ) -> None:
     """Choose whom to contact by expected profit, and say what may come of it.
 
-    Response is not uplift: the profit is that of all responses, of which some would have come anyway. Keep the list: the
-    holdout's responses show what the campaign added.
+    Response is not uplift: the profit is that of all responses, of which some would have come anyway, unless the model was
+    fitted with --treatment. Keep the list: the holdout's responses show what the campaign added.
     """
     from mmm_jax.cli.screen import Screen
 
-    respond_report, respond_work = _modules()
+    _, respond_report, respond_work = _modules()
     screen = Screen(json)
     check_new_file(out, overwrite=overwrite)
     if (base_rate is None) != (lift is None):
@@ -160,13 +164,13 @@ def audience(
     screen.finish(respond_report.show_audience(screen, found, out, plots))
 
 
-def _modules() -> tuple[Any, Any]:
+def _modules() -> tuple[Any, Any, Any]:
     """What does the work, if scikit-learn is there."""
     try:
-        from mmm_jax.cli import respond_report, respond_work
+        from mmm_jax.cli import respond_fit, respond_report, respond_work
     except ImportError as error:
         raise RemarketingError(str(error)) from error
-    return respond_report, respond_work
+    return respond_fit, respond_report, respond_work
 
 
 for command in (fit, score, audience):

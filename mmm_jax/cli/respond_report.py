@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mmm_jax.cli.report import say_verdict
-from mmm_jax.cli.respond_work import GUESS, OURS, REGRESSION, Judged
+from mmm_jax.cli.respond_fit import GUESS, OURS, REGRESSION, Judged, Verdict
 from mmm_jax.cli.screen import Screen, amount, percent, span
 from mmm_jax.cli.words import counted, listed
 from mmm_jax.remarketing.audience import Audience
@@ -32,16 +32,22 @@ _MOST = 12
 
 
 def show_fit(screen: Screen, found: Judged, written: list[Path]) -> None:
-    """Rows, verdict, scores side by side, and the strongest features."""
-    held = "" if found.y is None else f"; {counted(len(found.y), 'other customer')} to judge by"
+    """Rows, verdict, scores side by side, uplift if there is some, and the strongest features."""
+    fitted, verdict = found.fitted, found.verdict
+    who = "customer" if fitted.control is None else "contacted customer"
+    held = "" if verdict is None else f"; {counted(len(verdict.y), f'other {who}')} to judge by"
     rate = percent(found.responders / found.rows)
-    screen.say(f"{counted(found.rows, 'customer')}, of whom {found.responders:,} ({rate}) responded{held}.")
-    dropped = {name: why for name, why in found.preparation.dropped_.items() if why.startswith("constant")}
+    screen.say(f"{counted(found.rows, who)}, of whom {found.responders:,} ({rate}) responded{held}.")
+    dropped = [name for name, why in fitted.preparation.dropped_.items() if why.startswith("constant")]
     left_out = f"; left out as constant: {listed(dropped)}" if dropped else ""
-    screen.say(f"{counted(len(found.model.columns_), 'feature')}{left_out}.")
-    say_verdict(screen, found.model.diagnostics)
-    if found.comparison is not None:
-        _show_comparison(screen, found.comparison)
+    screen.say(f"{counted(len(fitted.model.columns_), 'feature')}{left_out}.")
+    say_verdict(screen, fitted.model.diagnostics)
+    if fitted.control is not None:
+        screen.say(f"\nWithout contact, from {counted(found.left_alone, 'customer')}:")
+        say_verdict(screen, fitted.control.diagnostics)
+    if verdict is not None:
+        _show_comparison(screen, verdict.comparison)
+        _show_uplift(screen, verdict)
     _show_odds(screen, found.odds)
     screen.say_seconds()
     screen.say(f"Written: {', '.join(str(path) for path in written if path.parent.name != 'plots')}.")
@@ -49,18 +55,18 @@ def show_fit(screen: Screen, found: Judged, written: list[Path]) -> None:
 
 def fit_as_json(found: Judged, written: list[Path]) -> dict[str, Any]:
     """The same for machines."""
-    scores = None
-    if found.comparison is not None:
-        table: Any = found.comparison
-        scores = {name: table[name].to_dict("index") for name in (OURS, REGRESSION, GUESS)}
+    fitted, verdict = found.fitted, found.verdict
     return {
         "rows": found.rows,
         "responders": found.responders,
-        "held_out": 0 if found.y is None else len(found.y),
-        "features": found.model.columns_,
-        "dropped": found.preparation.dropped_,
-        "diagnostics": found.model.diagnostics.to_dict(),
-        "scores": scores,
+        "left_alone": found.left_alone,
+        "held_out": 0 if verdict is None else len(verdict.y),
+        "features": fitted.model.columns_,
+        "dropped": fitted.preparation.dropped_,
+        "diagnostics": fitted.model.diagnostics.to_dict(),
+        "control_diagnostics": None if fitted.control is None else fitted.control.diagnostics.to_dict(),
+        "scores": None if verdict is None else _scores_as_json(verdict.comparison),
+        "uplift": None if verdict is None else _uplift_as_json(verdict),
         "odds_ratios": found.odds.to_dict("index"),
         "files": written,
     }
@@ -73,7 +79,10 @@ def show_scored(screen: Screen, table: pd.DataFrame, scores: Scores | None, out:
     screen.say(f"{counted(len(table), 'customer')}, {amount(mean * len(table))} responses expected.")
     rows = [[str(one["customer"]), percent(one["probability"]), span(one["lower"], one["upper"], percent)] for one in top]
     screen.table("The likeliest", ["customer", "probability", "interval"], rows)
-    result = {"customers": len(table), "mean_probability": mean, "files": [out]}
+    result: dict[str, Any] = {"customers": len(table), "mean_probability": mean, "files": [out]}
+    if "uplift" in table:
+        result["mean_uplift"] = added = float(table["uplift"].to_numpy().mean())
+        screen.say(f"\nContact adds {_points(added)} on average; the list says how much by customer.")
     if scores is None:
         screen.say("\nNo labels in the table: nothing to judge the probabilities by.")
     else:
@@ -93,10 +102,13 @@ def show_audience(screen: Screen, found: Audience, out: Path, plots: Path | None
         f"{span(low, high)}), loss with probability {percent(found.loss)}."
     )
     _show_sensitivity(screen, found)
-    screen.notice(
-        "response is not uplift: part of these responses would come without contact, and are counted as profit here."
-        + ("" if found.holdout else " Hold some customers out, by --holdout, to measure what contact adds.")
-    )
+    if found.by_uplift:
+        screen.say("\nThe profit is that of responses that contact adds.")
+    else:
+        screen.notice(
+            "response is not uplift: part of these responses would come without contact, and are counted as profit here."
+            + ("" if found.holdout else " Hold some customers out, by --holdout, to measure what contact adds.")
+        )
     written = [out]
     if plots is not None:
         from mmm_jax.cli.pictures import save_audience_picture
@@ -112,6 +124,7 @@ def show_audience(screen: Screen, found: Audience, out: Path, plots: Path | None
         "interval": found.interval,
         "prob": found.prob,
         "probability_of_loss": found.loss,
+        "by_uplift": found.by_uplift,
         "bound": found.bound,
         "table": found.table.to_dict("records"),
         "files": written,
@@ -125,6 +138,29 @@ def _show_comparison(screen: Screen, table: pd.DataFrame) -> None:
         others = [_score(table.loc[name, (other, "of_mean")]) for other in (REGRESSION, GUESS)]
         rows.append([_NAMES[name], _score(ours["of_mean"]), span(ours["lower"], ours["upper"], _score), *others])
     screen.table("Scores on the other customers", ["score", "model", "interval", "logistic", "guess"], rows)
+
+
+def _show_uplift(screen: Screen, verdict: Verdict) -> None:
+    if verdict.uplift is None or verdict.curve is None:
+        return
+    average, curve = verdict.uplift.average.to_dict(), verdict.curve
+    interval = span(average["lower"], average["upper"], lambda value: f"{100 * value:+.1f}")
+    screen.say(f"\nContact adds {_points(average['mean'])} ({interval}) to the probability of a response.")
+    screen.say(
+        f"In the order of the estimated uplift, the area above contacting at random is {_points(curve.area)}; chance alone "
+        f"would reach that with probability {curve.p_value:.2g}."
+    )
+
+
+def _scores_as_json(comparison: Any) -> dict[str, Any]:
+    return {name: comparison[name].to_dict("index") for name in (OURS, REGRESSION, GUESS)}
+
+
+def _uplift_as_json(verdict: Verdict) -> dict[str, Any] | None:
+    if verdict.uplift is None or verdict.curve is None:
+        return None
+    curve = verdict.curve
+    return {"average": verdict.uplift.average.to_dict(), "area": curve.area, "p_value": curve.p_value}
 
 
 def _show_odds(screen: Screen, table: pd.DataFrame) -> None:
@@ -157,6 +193,11 @@ def _rows(table: pd.DataFrame) -> list[tuple[str, Any]]:
 
 def _score(value: Any) -> str:
     return f"{float(value):.3f}"
+
+
+def _points(share: float) -> str:
+    """A difference of two shares."""
+    return f"{100 * share:+.1f} points"
 
 
 def _two_digits(value: float) -> str:

@@ -72,6 +72,32 @@ def test_fit_says_how_good_the_model_is_and_keeps_it(fitted):
     assert len(list((folder / "model/plots").glob("*.png"))) == 5
 
 
+def test_random_contact_makes_two_models_and_an_audience_by_uplift(respond):
+    made = make_customers(customers=900, response_rate=0.3, treated_share=0.5, uplift=1.5, seed=4).table
+    made.to_csv("trial.csv", index=False)
+    words = ("fit", "--data", "trial.csv", *COLUMNS, "--out", "both", "--no-plots")
+    code, out, error = respond(*words, "--treatment", "Treated")
+    assert code == 0, error
+    for line in ("contacted customers, of whom", "Without contact, from", "Contact adds +", "In the order of the"):
+        assert line in out
+    found = json.loads(Path("both/respond.json").read_text(), parse_constant=pytest.fail)
+    assert found["rows"] + found["left_alone"] == len(stratified_split(made["Response"], test_share=0.3, key=0)[0])
+    assert found["uplift"]["average"]["mean"] > 0
+    money = ("--margin", 11, "--cost", 1)
+    code, out, error = respond("audience", "--model", "both", "--data", "next.csv", *money, "--out", "u.csv")
+    assert code == 0, error
+    assert "responses that contact adds" in out
+    assert not error
+    table = pd.read_csv("u.csv")
+    np.testing.assert_allclose(table["expected_profit"], 11 * table["uplift"] - 1, atol=1e-4)
+    code, out, _ = respond("score", "--model", "both", "--data", "unlabelled.csv", "--out", "v.csv")
+    scored = pd.read_csv("v.csv").set_index("customer")["uplift"]
+    np.testing.assert_allclose(scored[table["customer"]], table["uplift"], rtol=1e-4)
+    # Another fit in its place has one model only.
+    code, out, _ = respond(*words, "--leaks", "Treated", "--overwrite")
+    assert (code, Path("both/control.zarr").exists()) == (0, False)
+
+
 def test_an_earlier_model_is_not_replaced_by_chance(respond):
     code, _, error = respond("fit", "--data", "next.csv", *COLUMNS, "--out", "model")
     assert code == 2
@@ -122,6 +148,8 @@ def test_an_audience_is_listed_with_its_holdout(respond):
         (("fit", "--data", "next.csv", "--label", "Education", "--out", "m"), "the label 'Education' has 5 values"),
         (("fit", "--data", "next.csv", "--join", "purchases.csv", "--label", "Response", "--out", "m"), "needs --customer"),
         (("fit", "--data", "next.csv", *COLUMNS, "--out", "m", "--test", 1.5), "`test_share` must lie between 0 and 1"),
+        (("fit", "--data", "next.csv", *COLUMNS, "--out", "m", "--treatment", "Recency"), "`Recency` must be 0 or 1"),
+        (("fit", "--data", "next.csv", *COLUMNS, "--out", "m", "--treatment", "T"), "--treatment: the table has no column"),
         (("fit", "--data", "none.csv", *COLUMNS, "--out", "m"), "No such file"),
         (("score", "--model", "pics", "--data", "next.csv", "--out", "s.csv"), "holds no model.zarr"),
         (("score", "--model", "model", "--data", "customers.csv", "--out", "s.csv"), "needed columns are not in the table"),
