@@ -72,9 +72,8 @@ by_response = probabilities_of(both.treated, table[~half])
 for name, scores in {"uplift": uplift.draws, "response": by_response}.items():
     first = np.argsort(-scores.mean(axis=0))[:600]
     added = trial.truth.uplift[~half][first].sum()
-    print(
-        f"By {name}: {rm.uplift_curve(scores, response, treated)}; the first 600 bring {added:.0f} more responses in truth"
-    )
+    print(f"By {name}: {rm.uplift_curve(scores, response, treated)}")
+    print(f"  The first 600 bring {added:.0f} more responses in truth.")
 
 # After a larger mailing, so many of the contacts bought, and so many of those left alone: a lift test for the mix.
 row = rm.campaign_lift(

@@ -37,8 +37,8 @@ def stratified_split(y: Any, *, test_share: float = 0.3, key: Key = 0) -> tuple[
         count = round(part * len(places))
         if not 0 < count < len(places):
             raise RemarketingError(
-                f"There are {len(places)} {name}: a share of {part:g} of them is {count}, but both parts need some. Take more "
-                "rows, or another share."
+                f"There are {len(places)} {name}: a share of {part:g} of them is {count}, but both parts need some. "
+                "Take more rows, or another share."
             )
         test[generator.choice(places, count, replace=False)] = True
     return np.flatnonzero(~test), np.flatnonzero(test)
