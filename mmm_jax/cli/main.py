@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mmm_jax.cli import batch, demo, fit, ledger, models, monitor, optimize, predict, retrain, validate
+from mmm_jax.cli import batch, demo, fit, ledger, models, monitor, optimize, predict, respond, retrain, validate
 from mmm_jax.errors import MMMError, SamplingError
 
 FAILURE, BAD_INPUT = 1, 2
@@ -37,6 +37,10 @@ your own:
   mmm-jax retrain brand --ledger decisions.db --data newer.csv \\
           --config fit.yaml
   mmm-jax models --ledger decisions.db
+
+\b
+And for tables of customers:
+  mmm-jax respond fit --data customers.csv --label Response --out model
 """
 
 app = typer.Typer(
@@ -59,6 +63,7 @@ for command, example in (
     app.command(help=f"{inspect.getdoc(command)}\n\n{example}")(command)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(models.app, name="models")
+app.add_typer(respond.app, name="respond")
 
 
 def _show_version(wanted: bool) -> None:

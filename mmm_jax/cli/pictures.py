@@ -1,4 +1,4 @@
-"""The pictures that `fit`, `optimize`, `validate` and `monitor` write, one PNG file per question."""
+"""The pictures that `fit`, `optimize`, `validate`, `monitor` and `respond` write, one PNG file per question."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -114,6 +114,29 @@ def save_validation_pictures(cv: CrossValidation, folder: Path) -> list[Path]:
         "roas_by_fold": lambda: plots.plot_stability(cv.roas(), y=f"Return on spend ({target} per currency)"),
     }
     return _save(pictures, folder)
+
+
+def save_response_pictures(odds: Any, verdict: Any, folder: Path, prob: float) -> list[Path]:
+    """Odds ratios; and on customers who were kept for it, how well the model ranks, calibrates and finds uplift."""
+    plots = _plots()
+    pictures: dict[str, Picture] = {"odds_ratios": lambda: plots.plot_odds_ratios(odds, prob=prob)}
+    if verdict is not None:
+        y, p = verdict.y, verdict.p
+        pictures |= {
+            "roc": lambda: plots.plot_roc(y, p, prob=prob),
+            "precision_recall": lambda: plots.plot_precision_recall(y, p, prob=prob),
+            "calibration": lambda: plots.plot_calibration_curve(y, p, prob=prob),
+            "gain": lambda: plots.plot_gain(y, p, prob=prob),
+        }
+    if verdict is not None and verdict.curve is not None:
+        pictures["uplift"] = lambda: plots.plot_uplift_curve(verdict.curve)
+    return _save(pictures, folder)
+
+
+def save_audience_picture(audience: Any, folder: Path) -> list[Path]:
+    """Profit by number of contacts."""
+    plots = _plots()
+    return _save({"audience": lambda: plots.plot_audience(audience)}, folder)
 
 
 def _changes_by_date(plan: Allocation) -> bool:

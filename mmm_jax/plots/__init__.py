@@ -18,11 +18,22 @@ from mmm_jax.plots.plan import plot_improvement, plot_plan
 from mmm_jax.plots.plan_curves import plot_plan_curves
 from mmm_jax.plots.plan_dates import plot_plan_by_date
 from mmm_jax.plots.predictive import plot_forecast, plot_predictive, plot_residuals
+from mmm_jax.plots.response_plots import (
+    plot_audience,
+    plot_calibration_curve,
+    plot_gain,
+    plot_odds_ratios,
+    plot_precision_recall,
+    plot_roc,
+    plot_uplift_curve,
+)
 from mmm_jax.plots.returns import plot_roas, plot_share_against_roas
 from mmm_jax.plots.validation import plot_folds, plot_ranks, plot_scores_by_horizon, plot_stability
 from mmm_jax.plots.waterfall import plot_waterfall
 
 __all__ = [
+    "plot_audience",
+    "plot_calibration_curve",
     "plot_contribution_shares",
     "plot_contributions",
     "plot_drift",
@@ -30,21 +41,25 @@ __all__ = [
     "plot_folds",
     "plot_forecast",
     "plot_frontier",
+    "plot_gain",
     "plot_geo_contributions",
     "plot_geo_predictive",
     "plot_geo_roas",
     "plot_improvement",
     "plot_ledger",
+    "plot_odds_ratios",
     "plot_optimal_frequency",
     "plot_plan",
     "plot_plan_by_date",
     "plot_plan_curves",
+    "plot_precision_recall",
     "plot_predictive",
     "plot_prior_posterior",
     "plot_ranks",
     "plot_residuals",
     "plot_response_curves",
     "plot_roas",
+    "plot_roc",
     "plot_saturation_curves",
     "plot_scores_by_horizon",
     "plot_share_against_roas",
@@ -52,5 +67,6 @@ __all__ = [
     "plot_spend_shares",
     "plot_stability",
     "plot_target",
+    "plot_uplift_curve",
     "plot_waterfall",
 ]
