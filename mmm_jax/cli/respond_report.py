@@ -27,6 +27,8 @@ _NAMES = {
 _PARTS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 """Of the chosen number of contacts: what else is told."""
 
+_OF_MEANS = "Values are of customers' mean probabilities, intervals of single draws, which often score worse."
+
 _MOST = 12
 """Odds ratios, and customers, that are shown."""
 
@@ -88,6 +90,7 @@ def show_scored(screen: Screen, table: pd.DataFrame, scores: Scores | None, out:
     else:
         rows = [[_NAMES[name], _score(one.of_mean), span(one.lower, one.upper, _score)] for name, one in _rows(scores.table)]
         screen.table(f"Scores, {scores.responders} responders", ["score", "value", "interval"], rows)
+        screen.say(_OF_MEANS)
         result["scores"] = scores.table.to_dict("index")
     screen.say(f"Written: {out}.")
     return result
@@ -138,6 +141,7 @@ def _show_comparison(screen: Screen, table: pd.DataFrame) -> None:
         others = [_score(table.loc[name, (other, "of_mean")]) for other in (REGRESSION, GUESS)]
         rows.append([_NAMES[name], _score(ours["of_mean"]), span(ours["lower"], ours["upper"], _score), *others])
     screen.table("Scores on the other customers", ["score", "model", "interval", "logistic", "guess"], rows)
+    screen.say(_OF_MEANS)
 
 
 def _show_uplift(screen: Screen, verdict: Verdict) -> None:
