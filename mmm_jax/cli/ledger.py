@@ -25,9 +25,10 @@ Reason = Annotated[str, typer.Option("--reason", help="Why.", metavar="TEXT")]
 Number = Annotated[int | None, typer.Option("--outcome", help="Number of the outcome, if there are several.", metavar="N")]
 Plan = Annotated[Path | None, typer.Option("--plan", help="A plan that `mmm-jax optimize` wrote.", metavar="JSON")]
 Spend = Annotated[
-    Path | None, typer.Option("--spend", help="Or else a table: column `date`, one per channel.", metavar="CSV")
+    Path | None,
+    typer.Option("--spend", help="Or else a table: `date`, one column per channel; `geo`, if any.", metavar="CSV"),
 ]
-Spent = Annotated[Path, typer.Option("--spend", help="What was spent: column `date`, one per channel.", metavar="CSV")]
+Spent = Annotated[Path, typer.Option("--spend", help="What was spent, as a table of --spend in propose.", metavar="CSV")]
 Baseline = Annotated[
     Path | None, typer.Option("--baseline", help="Spend to compare with, such a table; nothing by default.", metavar="CSV")
 ]
@@ -69,9 +70,10 @@ def propose(
     from mmm_jax.cli import ledger_work as work
 
     found = work.opened(ledger, create=True)
-    table, fitted = work.read_plan(plan, spend), work.read_fit(fit)
+    given, fitted = work.read_plan(plan, spend), work.read_fit(fit)
     compared = None if baseline is None else work.read_spend(baseline)
-    found.propose(table, name=name, fit=fitted, baseline=compared, currency=currency, note=note)
+    known = {"baseline": compared, "prices": given.prices, "currency": currency, "note": note}
+    found.propose(given.spend, name=name, fit=fitted, **known)
     work.say_state(found, name, json)
 
 

@@ -1,15 +1,14 @@
 """What the ledger's commands share: files that they read, and what they say when an event is written."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mmm_jax.cli.screen import Screen, amount, span
-from mmm_jax.cli.table import read_table
+from mmm_jax.cli.spend_files import SpendPlan, read_spend
 from mmm_jax.errors import LedgerError
-from mmm_jax.fitting.posterior import Fit
+from mmm_jax.fitting.geo_fit import AnyFit, load_any
 from mmm_jax.monitoring.ledger import Ledger
 
 
@@ -18,42 +17,25 @@ def opened(place: str, *, create: bool = False) -> Ledger:
     return Ledger(place, create=create)
 
 
-def read_fit(path: Path | None) -> Fit | None:
+def read_fit(path: Path | None) -> AnyFit | None:
     """A saved fit, if one is named."""
-    return None if path is None else Fit.load(path)
+    return None if path is None else load_any(path)
 
 
-def read_plan(plan: Path | None, spend: Path | None) -> pd.DataFrame:
-    """Spend by date and channel, from a plan or a table.
+def read_plan(plan: Path | None, spend: Path | None) -> SpendPlan:
+    """What is proposed, from a plan or a table.
 
     Raises:
         LedgerError: none or both are given, or the file is no plan.
+        PanelError: the table cannot be read.
     """
-    if plan is None and spend is None:
+    if plan is not None and spend is not None:
+        raise LedgerError("Give --plan or --spend, not both.")
+    if spend is not None:
+        return SpendPlan(read_spend(spend), {})
+    if plan is None:
         raise LedgerError("Say what is proposed: --plan plan.json of `mmm-jax optimize`, or --spend with a table.")
-    if plan is None or spend is not None:
-        if plan is not None:
-            raise LedgerError("Give --plan or --spend, not both.")
-        assert spend is not None  # noqa: S101
-        return read_spend(spend)
-    try:
-        found = json.loads(plan.read_text(encoding="utf-8"))
-        return pd.DataFrame(found["spend"], index=pd.Index(found["dates"], name="date"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise LedgerError(f"{plan}: this is no plan that `mmm-jax optimize` wrote ({error}).") from error
-
-
-def read_spend(path: Path) -> pd.DataFrame:
-    """A table of spend by date and channel.
-
-    Raises:
-        LedgerError: it has no column `date`.
-        PanelError: it cannot be read.
-    """
-    table = read_table(path)
-    if "date" not in table.columns:
-        raise LedgerError(f"{path}: there is no column 'date'; the table has {', '.join(map(str, table.columns))}.")
-    return table.set_index("date")
+    return SpendPlan.read_json(plan)
 
 
 def window_of(ledger: Ledger, name: str, start: str | None, end: str | None) -> tuple[str, str] | None:

@@ -1,18 +1,16 @@
 """New rows as `mmm-jax monitor` reads them, and both checks of a fit against them."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from mmm_jax.cli.forecast import check_geo_column
-from mmm_jax.cli.ledger_work import read_spend
 from mmm_jax.cli.schema import fit_schema
 from mmm_jax.cli.screen import Screen
+from mmm_jax.cli.spend_files import SpendPlan
 from mmm_jax.cli.table import Roles, in_table, read_dates, read_roles, read_table
 from mmm_jax.cli.validation import read_config
 from mmm_jax.cli.words import counted, listed
@@ -25,7 +23,6 @@ from mmm_jax.monitoring.drift import Drift, detect_drift
 from mmm_jax.monitoring.ledger import Ledger
 from mmm_jax.monitoring.staleness import Staleness, check_staleness
 from mmm_jax.monitoring.staleness_rows import Channels, as_fitted
-from mmm_jax.planning.prices import Price
 
 
 @dataclass(frozen=True)
@@ -68,38 +65,6 @@ class Found:
     staleness: Staleness
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A plan from a file.
-
-    Attributes:
-        spend: by date and channel (and geo).
-        prices: of channels whose media are units, as the plan pays them.
-    """
-
-    spend: xr.DataArray | pd.DataFrame
-    prices: dict[str, Price]
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """From a JSON file of `mmm-jax optimize`, or a CSV table with a column `date`, and `geo` where there are geos.
-
-        Raises:
-            MonitoringError: it is neither.
-        """
-        if not path.is_file():
-            raise MonitoringError(f"{path}: the plan {'is a folder' if path.is_dir() else 'does not exist'}.")
-        if path.suffix.lower() == ".csv":
-            table = read_spend(path)
-            return cls(_by_geo(table) if "geo" in table.columns else table, {})
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            prices = {name: Price(one["cost"]) for name, one in found.get("unit_costs", {}).items()}
-            return cls(_as_array(found["dates"], found["spend"]), prices)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise MonitoringError(f"{path}: this is no plan that `mmm-jax optimize` wrote ({error}).") from error
-
-
 def read_new(config_path: Path, data_path: Path, fit: AnyFit, screen: Screen) -> AnyPanel:
     """The rows of the table up to the last one whose target is known; training rows among them are kept.
 
@@ -134,10 +99,10 @@ def checked(fit: AnyFit, panel: AnyPanel, asked: Asked, screen: Screen) -> Found
 
     Raises:
         MonitoringError: an option out of range, or a plan that does not fit.
+        LedgerError: the plan or the ledger cannot be read.
         PredictionError: rows that do not continue the fit's, or controls that are not the fit's.
-        LedgerError: the ledger cannot be read.
     """
-    plan = None if asked.plan is None else Plan.read(asked.plan)
+    plan = None if asked.plan is None else SpendPlan.read(asked.plan)
     ledger = None if asked.ledger is None else Ledger(asked.ledger, create=False)
     fitted = as_fitted(panel, fit.panel)
     _notice_channels(Channels.of(panel, fit.panel), screen)
@@ -195,24 +160,3 @@ def _without(panel: Panel, dates: np.ndarray) -> Panel:
     lost = np.isin(panel.dates, dates.astype("datetime64[D]"))
     target = None if panel.target is None else np.where(lost, np.nan, panel.target)
     return replace(panel, target=target, observed=panel.counted & ~lost)
-
-
-def _as_array(dates: list[str], spend: dict[str, Any]) -> xr.DataArray:
-    """Spend by date and channel, or also geo, from a plan's JSON."""
-    channels = list(spend)
-    coords: dict[str, Any] = {"date": dates, "channel": channels}
-    if not isinstance(spend[channels[0]], dict):
-        values = np.array([spend[name] for name in channels], float)
-        return xr.DataArray(values.T, dims=list(coords), coords=coords)
-    geos = list(spend[channels[0]])
-    values = np.array([[spend[name][geo] for geo in geos] for name in channels], float)
-    return xr.DataArray(values.transpose(2, 0, 1), dims=[*coords, "geo"], coords=coords | {"geo": geos})
-
-
-def _by_geo(table: pd.DataFrame) -> xr.DataArray:
-    """Spend by date, channel and geo, from a table with a column `geo`; what it does not hold is 0."""
-    indexed = table.assign(geo=table["geo"].astype(str)).set_index("geo", append=True)
-    if indexed.index.has_duplicates:
-        date, geo = indexed.index[indexed.index.duplicated()][0]
-        raise MonitoringError(f"The plan has the geo {geo!r} twice on {date}.")
-    return indexed.to_xarray().to_dataarray("channel").transpose("date", "channel", "geo").fillna(0.0)

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from monitoring import made
 from planning.fits import fit_from_prior
 
+import mmm_jax as mj
 from mmm_jax.cli import main as entry
 
 FIT = fit_from_prior("root", channels=2)
@@ -77,6 +80,32 @@ def test_a_decision_from_files_to_a_report(ledger):
     history = json.loads(ledger("report", "--name", "q3", "--json")[1])["history"]
     kinds = ["proposed", "approved", "delivered", "outcome", "restated", "restated", "voided"]
     assert [row["kind"] for row in history] == kinds
+
+
+def test_decisions_by_geo(ledger):
+    """A fit of many geos predicts a plan of `optimize`, whose table of what was spent has a column `geo`."""
+    panel = mj.synthetic.make_geo_market(geos=2, channels=2, weeks=60).panel
+    fit = made.fit(panel, mj.ModelSpec(adstock=mj.GeometricAdstock(l_max=4)))
+    fit.save("geos.zarr")
+    dates = list((panel.dates[-1] + 7 * np.arange(1, 5)).astype(str))
+    spend = {channel: {geo: [100.0] * 4 for geo in panel.geos} for channel in panel.channels}
+    Path("geos.json").write_text(json.dumps({"dates": dates, "spend": spend}))
+    rows = [(date, geo, 100.0, 50.0) for geo in reversed(panel.geos) for date in dates]
+    pd.DataFrame(rows, columns=["date", "geo", *panel.channels]).to_csv("spent_by_geo.csv", index=False)
+    for words in (
+        ("propose", "--plan", "geos.json", "--fit", "geos.zarr"),
+        ("approve",),
+        ("deliver", "--spend", "spent_by_geo.csv", "--fit", "geos.zarr"),
+    ):
+        code, out, error = ledger(*words, "--name", "regions")
+        assert (code, error) == (0, "")
+    assert "Spent 1,200 of 1,600 planned" in out
+    predicted = mj.Ledger("decisions.db").decisions().loc["regions", "predicted"]
+    plan = xr.DataArray(np.full((4, 2, 2), 100.0), dims=("date", "channel", "geo"),
+                        coords={"date": dates, "channel": list(panel.channels), "geo": list(panel.geos)})  # fmt: skip
+    other = mj.Ledger("other.db", create=True)
+    other.propose(plan, name="regions", fit=fit)
+    assert predicted == pytest.approx(other.decisions().loc["regions", "predicted"], rel=1e-9)
 
 
 def test_verify_fails_on_a_changed_event(ledger):

@@ -16,8 +16,9 @@ from planning.fits import WEEKS, fit_from_prior, market
 
 import mmm_jax as mj
 from mmm_jax.cli import main as entry
-from mmm_jax.cli.monitor_work import Plan, read_new
+from mmm_jax.cli.monitor_work import read_new
 from mmm_jax.cli.screen import Screen
+from mmm_jax.cli.spend_files import SpendPlan
 
 NEW = 8
 FIT = fit_from_prior("root", channels=2)
@@ -182,11 +183,11 @@ def test_plans_of_optimize_with_and_without_geos(tmp_path):
     path = tmp_path / "plan.json"
     base = {"dates": ["2024-01-07", "2024-01-14"], "unit_costs": {"TV": {"cost": 12.0, "unit": "grp"}}}
     path.write_text(json.dumps({**base, "spend": {"TV": [1.0, 2.0], "Radio": [3.0, 4.0]}}))
-    found = Plan.read(path)
+    found = SpendPlan.read(path)
     assert found.spend.sel(channel="TV").values.tolist() == [1.0, 2.0]
     assert found.prices == {"TV": mj.Price(12.0)}
     path.write_text(json.dumps({**base, "spend": {"TV": {"north": [1.0, 2.0], "south": [3.0, 4.0]}}}))
-    by_geo = Plan.read(path).spend
+    by_geo = SpendPlan.read(path).spend
     assert by_geo.sel(channel="TV", geo="south").values.tolist() == [3.0, 4.0]
     rows = [
         (date, geo, by_geo.sel(date=date, geo=geo, channel="TV").item())
@@ -195,11 +196,11 @@ def test_plans_of_optimize_with_and_without_geos(tmp_path):
     ]
     csv = tmp_path / "plan.csv"
     pd.DataFrame(rows, columns=["date", "geo", "TV"]).to_csv(csv, index=False)
-    table = Plan.read(csv).spend
+    table = SpendPlan.read(csv).spend
     np.testing.assert_array_equal(table.sel(geo=["north", "south"]), by_geo.transpose(*table.dims))
     pd.DataFrame([*rows, rows[0]], columns=["date", "geo", "TV"]).to_csv(csv, index=False)
-    with pytest.raises(mj.MonitoringError, match="the geo 'south' twice"):
-        Plan.read(csv)
+    with pytest.raises(mj.LedgerError, match="the geo 'south' twice"):
+        SpendPlan.read(csv)
 
 
 BAD = {
